@@ -1,0 +1,1 @@
+"""What touches the world; adapters never import each other."""

@@ -1,0 +1,1 @@
+"""Pure judgement: Expected x Evidence -> CheckResult."""

@@ -1,0 +1,150 @@
+"""The entry point: global options, commands loaded on use, errors turned into words and exit codes."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+import click
+
+from nomic_scaffold import __version__
+from nomic_scaffold.cli.options import Options
+from nomic_scaffold.errors import ExitCode, ScaffoldError
+
+COMMANDS: dict[str, str] = {
+    "new": "Make a project: template, locks, first commit.",
+    "lock": "Solve every variant for every platform and write the locks.",
+    "diff": "Say what changed between two locks.",
+    "install": "Make the environment from the lock.",
+    "weights": "Fetch, check and list the pinned model files.",
+    "verify": "Judge lock, environment, weights, embeddings and privacy.",
+    "bless": "Record this machine's vectors as the project's golden ones.",
+    "image": "Build the project's Docker image, and verify inside it.",
+    "doctor": "Say what this machine has and lacks, and what mends it.",
+}
+"""Command -> its one-line help, in the order of use; the module of the same name in this package holds it."""
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command when it is called, so that `--help` stays fast."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"nomic_scaffold.cli.{cmd_name.replace('-', '_')}")
+        command = module.command
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "auto_envvar_prefix": "NOMIC_SCAFFOLD",
+        "max_content_width": 100,
+    },
+)
+@click.option(
+    "-C",
+    "--project",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="The project's folder.  [default: the nearest parent with scaffold.toml]",
+)
+@click.option("-q", "--quiet", is_flag=True, help="Say only errors.")
+@click.option("-v", "--verbose", is_flag=True, help="Say more, with tracebacks of errors.")
+@click.option(
+    "--format", "format_", show_envvar=False, metavar="FORMAT", help="Shape of the output, e.g. console or json."
+)
+@click.option("--offline", is_flag=True, help="Use no network.")
+@click.option("--no-progress", is_flag=True, help="Draw no progress bars.")
+@click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto", help="When to use colour.")
+@click.version_option(__version__, prog_name="nomic-scaffold")
+@click.pass_context
+def cli(
+    ctx: click.Context,
+    *,
+    project: Path | None,
+    quiet: bool,
+    verbose: bool,
+    format_: str | None,
+    offline: bool,
+    no_progress: bool,
+    color: str,
+) -> None:
+    """Make a local text-embedding project that is the same on every machine, and prove it."""
+    ctx.obj = Options(
+        project=project,
+        quiet=quiet,
+        verbose=verbose,
+        format=format_,
+        offline=offline,
+        progress=not no_progress,
+        color=color,
+    )
+
+
+def main() -> NoReturn:
+    """Run the command line and exit with a code of `ExitCode`."""
+    code = run(sys.argv[1:])
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError:
+        code = code or ExitCode.UNAVAILABLE
+    # py-rattler can crash the interpreter while it shuts down (PyO3/pyo3-async-runtimes#40): leave at once.
+    os._exit(code)
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command line and give its exit code; every expected failure is told on stderr."""
+    verbose = "-v" in arguments or "--verbose" in arguments
+    try:
+        result = cli.main(args=arguments, prog_name="nomic-scaffold", standalone_mode=False)
+        return int(result) if isinstance(result, int) else ExitCode.OK
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except click.ClickException as error:
+        error.show()
+        return ExitCode.USAGE
+    except (click.Abort, KeyboardInterrupt):
+        _complain("interrupted; run the same command again to go on")
+        return ExitCode.INTERRUPTED
+    except ScaffoldError as error:
+        if verbose:
+            _traceback()
+        _complain(error.message, hint=error.hint)
+        return error.exit_code
+    except BrokenPipeError:
+        return ExitCode.UNAVAILABLE
+    except OSError as error:
+        if verbose:
+            _traceback()
+        _complain(str(error))
+        return ExitCode.UNAVAILABLE
+    except Exception as error:
+        _traceback()
+        _complain(f"this is a bug: {type(error).__name__}: {error}", hint="please report it with the lines above")
+        return ExitCode.BUG
+
+
+def _complain(message: str, *, hint: str | None = None) -> None:
+    click.echo(click.style("error: ", fg="red", bold=True) + message, err=True)
+    if hint:
+        click.echo(click.style("hint:  ", fg="cyan") + hint, err=True)
+
+
+def _traceback() -> None:
+    import traceback
+
+    traceback.print_exc()

@@ -1,0 +1,1 @@
+"""Files on disk, below every adapter: atomic writes, hashes, locks between processes."""

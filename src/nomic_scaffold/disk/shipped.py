@@ -1,0 +1,24 @@
+"""Find what ships with the tool: in the wheel under `_data`, in a source tree at its top level."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+_PACKAGE = Path(__file__).resolve().parent.parent
+
+
+def shipped(*parts: str) -> Path:
+    """Give the path of a shipped file or folder, e.g. `shipped("template")`.
+
+    Raises FileNotFoundError when an installation is damaged.
+    """
+    for root in (_PACKAGE / "_data", _PACKAGE.parent.parent):
+        path = root.joinpath(*parts)
+        if path.exists():
+            return path
+    raise FileNotFoundError("/".join(parts))
+
+
+def probe_folder() -> Path:
+    """Give the folder that the environment's own Python runs as the probe."""
+    return _PACKAGE / "_probe"

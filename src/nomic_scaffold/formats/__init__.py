@@ -1,0 +1,1 @@
+"""Text <-> model, no input or output of its own."""

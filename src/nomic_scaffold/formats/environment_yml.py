@@ -1,0 +1,101 @@
+"""Read environment.yml: channels and requirements as people write them for conda."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import yaml
+
+from nomic_scaffold.errors import InputError
+
+NAME = "environment.yml"
+_KEYS = {"name", "channels", "dependencies", "platforms", "category", "prefix", "variables"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnvironmentYml:
+    """environment.yml as written."""
+
+    name: str | None
+    channels: tuple[str, ...]
+    requirements: tuple[str, ...]
+    pip_requirements: tuple[str, ...]
+    lines: dict[str, int]
+    """Requirement as written -> its line, from 1."""
+
+
+def parse(text: str, *, path: str = NAME) -> EnvironmentYml:
+    """Read the text of an environment.yml.
+
+    Raises InputError that names the line and what is wrong there.
+    """
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        raise InputError(
+            f"not valid YAML: {getattr(error, 'problem', error)}",
+            path=path,
+            line=mark.line + 1 if mark else None,
+            hint="mend that line; lists start with '- ' and are indented alike",
+        ) from error
+    if not isinstance(root, yaml.MappingNode):
+        raise InputError("holds no mapping with 'channels' and 'dependencies'", path=path, line=1)
+    entries = {key.value: (key, value) for key, value in root.value}
+    for name, (key, _) in entries.items():
+        if name not in _KEYS:
+            raise InputError(
+                f"unknown key {name!r}", path=path, line=_line(key), hint=f"known keys: {', '.join(sorted(_KEYS))}"
+            )
+    lines: dict[str, int] = {}
+    channels = tuple(_texts(entries, "channels", path, {}))
+    requirements, pip = [], []
+    dependencies = _sequence(entries, "dependencies", path)
+    for node in dependencies:
+        if isinstance(node, yaml.ScalarNode):
+            requirements.append(node.value)
+            lines[node.value] = _line(node)
+        elif isinstance(node, yaml.MappingNode) and [key.value for key, _ in node.value] == ["pip"]:
+            pip.extend(_texts({"pip": node.value[0]}, "pip", path, lines))
+        else:
+            raise InputError(
+                "a dependency is a match spec or a 'pip:' list",
+                path=path,
+                line=_line(node),
+                hint="write e.g. - numpy >=2",
+            )
+    if not channels:
+        raise InputError("names no channels", path=path, hint="add: channels: [conda-forge]")
+    if not requirements:
+        raise InputError("names no dependencies", path=path, hint="add: dependencies: [python 3.13.*]")
+    name_node = entries["name"][1] if "name" in entries else None
+    return EnvironmentYml(
+        name=name_node.value if isinstance(name_node, yaml.ScalarNode) else None,
+        channels=channels,
+        requirements=tuple(requirements),
+        pip_requirements=tuple(pip),
+        lines=lines,
+    )
+
+
+def _sequence(entries: dict[str, tuple[yaml.Node, yaml.Node]], key: str, path: str) -> list[yaml.Node]:
+    if key not in entries:
+        return []
+    node = entries[key][1]
+    if not isinstance(node, yaml.SequenceNode):
+        raise InputError(f"{key!r} is not a list", path=path, line=_line(node), hint=f"write: {key}: [...]")
+    return list(node.value)
+
+
+def _texts(entries: dict[str, tuple[yaml.Node, yaml.Node]], key: str, path: str, lines: dict[str, int]) -> list[str]:
+    texts = []
+    for node in _sequence(entries, key, path):
+        if not isinstance(node, yaml.ScalarNode):
+            raise InputError(f"{key!r} holds something that is not a text", path=path, line=_line(node))
+        texts.append(node.value)
+        lines[node.value] = _line(node)
+    return texts
+
+
+def _line(node: yaml.Node) -> int:
+    return int(node.start_mark.line) + 1

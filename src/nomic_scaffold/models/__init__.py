@@ -1,0 +1,1 @@
+"""Frozen nouns: what the parts of the tool hand to each other."""

@@ -1,0 +1,111 @@
+"""What was judged: results with permanent codes, and the figures that a reader wants to see."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from nomic_scaffold.errors import ExitCode
+from nomic_scaffold.models.boundary import Boundary
+from nomic_scaffold.models.evidence import MachineFacts
+
+
+class Status(StrEnum):
+    """How a check ended."""
+
+    PASS = "pass"
+    WARN = "warn"
+    FAIL = "fail"
+    UNKNOWN = "unknown"
+
+
+class Place(Boundary):
+    """The line of a project's file that a result is about."""
+
+    file: str
+    line: int | None = None
+
+
+class CheckResult(Boundary):
+    """One check, judged."""
+
+    code: str
+    """Permanent, e.g. `EMB003`; documented in docs/reference/checks.md."""
+    title: str
+    status: Status
+    detail: str = ""
+    hint: str = ""
+    """The next command to type, when there is one."""
+    place: Place | None = None
+
+
+class Similarity(Boundary):
+    """The similarity matrix of related and unrelated sentences."""
+
+    labels: tuple[str, ...]
+    cosine: tuple[tuple[float, ...], ...]
+    """(N, N); texts 2i and 2i+1 are a related pair."""
+
+
+class Deviation(Boundary):
+    """How far one golden text is off."""
+
+    id: str
+    cosine_distance: float
+    component: float
+    bit_identical: bool
+
+
+class LanguageRow(Boundary):
+    """What was seen of one language."""
+
+    code: str
+    name: str
+    asked: bool
+    """The project's scaffold.toml names it."""
+    unknown_share: float
+    margin: float | None = None
+    """Lowest related pair minus highest unrelated pair."""
+    recall: float | None = None
+    """Share of questions whose own passage came first."""
+    readable: bool
+
+
+class Link(Boundary):
+    """One link of the chain: spec, lock, packages, files, weights, vectors."""
+
+    name: str
+    value: str
+    """A hash or a count."""
+    status: Status
+
+
+class Figures(Boundary):
+    """Numbers behind the results, for pictures."""
+
+    similarity: Similarity | None = None
+    deviations: tuple[Deviation, ...] = ()
+    tolerance_cosine: float | None = None
+    tolerance_component: float | None = None
+    languages: tuple[LanguageRow, ...] = ()
+    chain: tuple[Link, ...] = ()
+
+
+class Report(Boundary):
+    """Everything that `verify` says."""
+
+    schema_version: int = 1
+    subject: str
+    tool_version: str
+    made_at: str
+    machine: MachineFacts
+    results: tuple[CheckResult, ...]
+    figures: Figures = Figures()
+
+    def exit_code(self, *, strict: bool = False) -> ExitCode:
+        """0 when all passed; 1 when one failed; else 6 when one could not be looked at."""
+        seen = {result.status for result in self.results}
+        if Status.FAIL in seen or (strict and Status.WARN in seen):
+            return ExitCode.CHECK_FAILED
+        if Status.UNKNOWN in seen:
+            return ExitCode.UNAVAILABLE
+        return ExitCode.OK

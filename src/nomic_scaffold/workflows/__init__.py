@@ -1,0 +1,1 @@
+"""One module per verb: the order of steps, returning a typed result."""
