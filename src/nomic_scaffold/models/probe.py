@@ -71,3 +71,17 @@ class Golden(Boundary):
     """Text id -> base64 of `dimension` little-endian float32, L2-normalised."""
     tokens: dict[str, int] = Field(default_factory=dict)
     """Text id -> number of tokens, prefix and special tokens included."""
+
+
+# The cases of the probe: id -> what `embed` was called with.
+#   golden:<task>      all golden texts of that task, in file order, in one call
+#   again:<task>       the same call once more
+#   single:<id>        one golden text alone
+#   shuffled:<task>    the golden texts of that task in reverse order, rows put back in file order
+#   threads:<task>     golden texts with one thread (torch runtime only)
+#   reference:<task>   golden texts through the other engine (torch runtime only)
+#   dimension:<n>      the golden search_document texts with dimension=n (256)
+#   pairs:<code>       the pairs of a language, task clustering; row 2i is pair i's a, row 2i+1 its b
+#   questions:<code>   task search_query
+#   passages:<code>    task search_document, same order as the questions
+#   refuse:<what>      must raise: empty, not-text, unknown-task, and for runtime nomic long-word, too-long
