@@ -1,0 +1,84 @@
+"""Every task of this repository: `nox -l` lists them, `make` is a front for the common ones."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import nox
+
+nox.options.default_venv_backend = "venv"
+nox.options.reuse_existing_virtualenvs = True
+nox.options.sessions = ["lint", "tests"]
+
+PROJECT = nox.project.load_toml("pyproject.toml")
+DEPENDENCIES = PROJECT["project"]["dependencies"]
+
+
+def install(session: nox.Session, *groups: str) -> None:
+    """Install this tool, editable, and the dependency groups."""
+    wanted = [line for group in groups for line in nox.project.dependency_groups(PROJECT, group)]
+    session.install("--quiet", "-e", ".", *wanted, env={"PIP_DISABLE_PIP_VERSION_CHECK": "1"})
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    install(session, "lint", "test")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("mypy")
+    session.run("lint-imports", "--no-logo")
+    session.run("zizmor", "--offline", "--quiet", ".github", "template/.github")
+    session.run("check-jsonschema", "--builtin-schema", "vendor.github-workflows", *workflows())
+    session.run("python", "docs/generate.py", "--check")
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """`nox -s tests -- ARGUMENTS` passes them on to pytest."""
+    install(session, "test")
+    parallel = ["-n", str(min(4, os.cpu_count() or 1)), "--dist", "loadgroup"]
+    session.run("pytest", *parallel, *session.posargs)
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    install(session)
+    session.run("python", "tools/demo.py", *session.posargs)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    install(session)
+    session.run("python", "docs/generate.py")
+
+
+@nox.session
+def build(session: nox.Session) -> None:
+    session.install("--quiet", "build")
+    shutil.rmtree("dist", ignore_errors=True)
+    session.run("python", "-m", "build")
+
+
+@nox.session(name="refresh-locks")
+def refresh_locks(session: nox.Session) -> None:
+    """Solve the reference locks of the default answers anew."""
+    install(session)
+    session.run("python", "tools/refresh_locks.py", *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """`nox -s bench -- NAME` runs one; the figures land in docs/explanation/."""
+    install(session, "test")
+    chosen = session.posargs or sorted(path.stem for path in Path("benchmarks").glob("[a-z]*.py"))
+    for name in chosen:
+        session.run("python", f"benchmarks/{name}.py")
+
+
+def workflows() -> list[str]:
+    """Every workflow file, ours and the template's."""
+    return [
+        str(path) for root in (".github", "template/.github") for path in sorted(Path(root).glob("workflows/*.yml"))
+    ]
