@@ -1,0 +1,1 @@
+"""Local text embeddings: see `embedding.embed`."""
