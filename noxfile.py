@@ -82,3 +82,16 @@ def workflows() -> list[str]:
     return [
         str(path) for root in (".github", "template/.github") for path in sorted(Path(root).glob("workflows/*.yml"))
     ]
+
+
+@nox.session(name="refresh-tool-lock")
+def refresh_tool_lock(session: nox.Session) -> None:
+    """Pin what the tool's own image installs, every file by its hash."""
+    session.install("--quiet", "uv")
+    target = Path("locks/tool/requirements.txt")
+    header = "# What nomic-scaffold's own image installs, every file by its hash.  Made by: nox -s refresh-tool-lock\n"
+    options = ["--universal", "--generate-hashes", "--python-version", "3.11", "--no-header", "--no-annotate", "-q"]
+    build_requirements = Path(session.create_tmp()) / "build.in"
+    build_requirements.write_text("\n".join(PROJECT["build-system"]["requires"]) + "\n")
+    session.run("uv", "pip", "compile", "pyproject.toml", str(build_requirements), *options, "-o", str(target))
+    target.write_text(header + target.read_text())
