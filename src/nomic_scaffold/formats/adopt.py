@@ -1,0 +1,255 @@
+"""Adopt somebody's environment.yml: theirs stays as written, what the embedding code needs is added to it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import yaml
+from packaging.version import InvalidVersion, Version
+
+from nomic_scaffold.errors import InputError
+from nomic_scaffold.formats import environment_yml
+from nomic_scaffold.formats.answers import PYTHONS
+from nomic_scaffold.formats.environment_yml import EnvironmentYml
+
+_CHOOSERS = {"cpuonly", "pytorch-cpu", "pytorch-cuda", "pytorch-gpu", "pytorch-mutex", "cudatoolkit"}
+"""Packages that choose CPU or CUDA, which the variants in scaffold.toml do."""
+_PIP_NAMES = {"torch": "pytorch"}
+"""PyPI's name -> conda-forge's, where they differ."""
+_ADDED = "# added by nomic-scaffold: what the embedding code needs"
+_NAME = re.compile(r"(?:[^\s]*::)?([A-Za-z0-9_][A-Za-z0-9_.-]*)")
+_BOUND = re.compile(r"(==|>=|<=|!=|~=|>|<|=)?\s*([0-9][0-9A-Za-z_.!+]*?)(\.?\*)?")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adopted:
+    """An environment.yml that was read and may be adopted."""
+
+    text: str
+    path: str
+    parsed: EnvironmentYml
+    answers: dict[str, str] = field(default_factory=dict)
+    """Answers that the file itself gives."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Merged:
+    """The file for the new project, and what its owner should know."""
+
+    text: str
+    notes: tuple[str, ...]
+
+
+def read(text: str, *, path: str) -> Adopted:
+    """Read a file to adopt; raise InputError with the line of what can't be."""
+    parsed = environment_yml.parse(text, path=path)
+    conda = {name_of(line): line for line in parsed.requirements}
+    for line in parsed.requirements:
+        if (name := name_of(line)) in _CHOOSERS:
+            raise InputError(
+                f"{name} chooses CPU or CUDA, which the variants of scaffold.toml do",
+                path=path,
+                line=parsed.lines[line],
+                hint="remove that line; --variant cpu --variant cuda gives a lock for each",
+            )
+    for line in parsed.pip_requirements:
+        if line.startswith(("-", ".", "/")) or "://" in line:
+            raise InputError(
+                f"{line!r} under pip: can't be locked by hash",
+                path=path,
+                line=parsed.lines[line],
+                hint="name a package and a version range",
+            )
+        name = name_of(line)
+        if (other := _PIP_NAMES.get(name, name)) in {*conda, "pytorch"}:
+            raise InputError(
+                f"{name} comes from pip and {other} from conda: one package by two managers",
+                path=path,
+                line=parsed.lines[line],
+                hint="remove that line",
+            )
+    return Adopted(text=text, path=path, parsed=parsed, answers=_python(parsed, conda.get("python"), path))
+
+
+def merge(adopted: Adopted, ours: str) -> Merged:
+    """Add to `adopted` what `ours`, the template's file, asks for and it does not.
+
+    Raises InputError with the line of a requirement that excludes what is needed.
+    """
+    theirs, wanted = adopted.parsed, environment_yml.parse(ours)
+    have = {name_of(line): line for line in theirs.requirements}
+    for line in wanted.requirements:
+        if (found := have.get(name_of(line))) and name_of(line) != "python" and not _overlap(found, line):
+            raise InputError(
+                f"{found!r} excludes what the embedding code needs: {line!r}",
+                path=adopted.path,
+                line=theirs.lines[found],
+                hint=f"write: - {line}",
+            )
+    conda = [line for line in wanted.requirements if name_of(line) not in have]
+    pip_names = {name_of(line) for line in theirs.pip_requirements}
+    pip = [line for line in wanted.pip_requirements if name_of(line) not in pip_names]
+    channels = [] if any(_is_conda_forge(channel) for channel in theirs.channels) else ["conda-forge"]
+    text = _without_prefix(adopted.text)
+    text = _insert(text, ("channels",), channels)
+    text = _insert(text, ("dependencies", "pip"), pip)
+    text = _insert(text, ("dependencies",), conda)
+    environment_yml.parse(text, path=adopted.path)
+    return Merged(text=text, notes=tuple(_notes(theirs, channels, [*conda, *pip])))
+
+
+def name_of(requirement: str) -> str:
+    """Give the package that a match spec or a pip requirement names, in PyPI's normal form."""
+    found = _NAME.match(requirement)
+    return re.sub(r"[-_.]+", "-", found[1]).lower() if found else requirement
+
+
+def _notes(theirs: EnvironmentYml, channels: list[str], added: list[str]) -> Iterator[str]:
+    if added:
+        names = ", ".join(name_of(line) for line in added)
+        yield f"environment.yml: added what the embedding code needs: {names}"
+    if channels:
+        yield "environment.yml: added the channel conda-forge, which the locks are solved from"
+    if "nodefaults" in theirs.channels:
+        yield "environment.yml: conda takes 'nodefaults' for a channel's name; remove it, conda-forge is enough"
+    if "defaults" in theirs.channels:
+        yield "environment.yml: the channel 'defaults' needs a paid licence in large companies; conda-forge does not"
+
+
+def _is_conda_forge(channel: str) -> bool:
+    return channel.rstrip("/").rsplit("/", 1)[-1] == "conda-forge"
+
+
+def _python(parsed: EnvironmentYml, requirement: str | None, path: str) -> dict[str, str]:
+    if requirement is None:
+        return {}
+    for minor in PYTHONS:
+        if any(_accepts(requirement, Version(f"{minor}.{patch}")) for patch in range(40)):
+            return {"python": minor}
+    raise InputError(
+        f"{requirement!r} allows none of the Pythons that the environment is made for",
+        path=path,
+        line=parsed.lines[requirement],
+        hint=f"write: - python {PYTHONS[0]}.*  (or {', '.join(PYTHONS[1:])})",
+    )
+
+
+def _overlap(first: str, second: str) -> bool:
+    """Tell whether two requirements of one package can both be met, as far as their versions say."""
+    points = {Version("9999")}
+    for bound in _BOUND.finditer(_version_part(first) + "," + _version_part(second)):
+        points |= {Version(text) for text in (bound[2], f"{bound[2]}.9999") if _is_version(text)}
+    return any(_accepts(first, point) and _accepts(second, point) for point in points)
+
+
+def _accepts(requirement: str, version: Version) -> bool:
+    """Tell whether `version` meets the version part of a match spec; what it can't read it lets pass."""
+    part = _version_part(requirement)
+    return not part or any(
+        all(_meets(term.strip(), version) for term in choice.split(",") if term.strip()) for choice in part.split("|")
+    )
+
+
+def _version_part(requirement: str) -> str:
+    rest = requirement.split("::", 1)[-1].split("#", 1)[0]
+    found = _NAME.match(rest)
+    rest = rest[found.end() :] if found else ""
+    if bracket := re.search(r"\[.*?version=['\"]?([^'\"\]]+)", rest):
+        return bracket[1].strip()
+    # "name version build" and "name=version=build": the build says nothing of versions.
+    rest = re.sub(r"\[.*?\]", "", rest).strip()
+    rest = re.sub(r"\s*([<>=!~,|]+)\s*", r"\1", rest).split(" ", 1)[0]
+    return re.sub(r"^(={1,2}[^=<>,|]+)=.*$", r"\1", rest)
+
+
+def _meets(term: str, version: Version) -> bool:
+    found = _BOUND.fullmatch(term)
+    if term == "*" or found is None or not _is_version(found[2]):
+        return True
+    operator, bound, star = found[1], Version(found[2]), found[3]
+    within = version.release[: len(bound.release)] == bound.release
+    match operator:
+        case ">=":
+            return version >= bound
+        case ">":
+            return version > bound
+        case "<=":
+            return version <= bound
+        case "<":
+            return version < bound
+        case "!=":
+            return not within if star else version != bound
+        case "~=":
+            return version >= bound and version.release[: len(bound.release) - 1] == bound.release[:-1]
+        case "=":
+            return within
+        case _:
+            return within if star else version == bound
+
+
+def _is_version(text: str) -> bool:
+    try:
+        Version(text)
+    except InvalidVersion:
+        return False
+    return True
+
+
+def _without_prefix(text: str) -> str:
+    """Drop `prefix:`, which names a folder of one machine."""
+    return re.sub(r"(?m)^prefix\s*:.*\n?", "", text)
+
+
+def _insert(text: str, keys: tuple[str, ...], lines: list[str]) -> str:
+    """Add items to the list at `keys`, after its last plain item; comments and order stay."""
+    if not lines:
+        return text
+    node = _node(yaml.compose(text, Loader=yaml.SafeLoader), keys)
+    if node is None:
+        if len(keys) == 1:
+            return f"{keys[0]}:\n" + "".join(f"  - {line}\n" for line in lines) + text
+        block = "- pip:\n" + "".join(f"    - {line}\n" for line in lines)
+        return _insert_block(text, _node(yaml.compose(text, Loader=yaml.SafeLoader), keys[:1]), block, end=True)
+    return _insert_block(text, node, "".join(f"- {line}\n" for line in lines), end=False)
+
+
+def _insert_block(text: str, node: yaml.Node | None, block: str, *, end: bool) -> str:
+    assert isinstance(node, yaml.SequenceNode)
+    if node.flow_style:
+        return _insert_into_flow(text, node, block)
+    indent = " " * node.start_mark.column
+    plain = [item for item in node.value if isinstance(item, yaml.ScalarNode)]
+    rows = text.splitlines(keepends=True)
+    if rows and not rows[-1].endswith("\n"):
+        rows[-1] += "\n"
+    last = _last_line(node) if end or not plain else max(item.end_mark.line for item in plain)
+    added = "".join(f"{indent}{row}\n" for row in [_ADDED, *block.splitlines()])
+    return "".join([*rows[: last + 1], added, *rows[last + 1 :]])
+
+
+def _insert_into_flow(text: str, node: yaml.SequenceNode, block: str) -> str:
+    """Rewrite `[a, b]` as a block list, as the additions have lines of their own."""
+    start, stop = node.start_mark.index, node.end_mark.index
+    items = [text[item.start_mark.index : item.end_mark.index] for item in node.value]
+    rows = [*(f"- {item}" for item in items), _ADDED, *block.splitlines()]
+    return text[:start].rstrip(" ") + "\n" + "\n".join(f"  {row}" for row in rows) + text[stop:]
+
+
+def _last_line(node: yaml.Node) -> int:
+    if isinstance(node, yaml.SequenceNode) and node.value and not node.flow_style:
+        return _last_line(node.value[-1])
+    if isinstance(node, yaml.MappingNode) and node.value and not node.flow_style:
+        return _last_line(node.value[-1][1])
+    return int(node.end_mark.line)
+
+
+def _node(root: yaml.Node | None, keys: tuple[str, ...]) -> yaml.Node | None:
+    """Follow mapping keys; `pip` is looked for in the mappings inside a list."""
+    node = root
+    for key in keys:
+        mappings = node.value if isinstance(node, yaml.SequenceNode) else [node]
+        pairs = [pair for mapping in mappings if isinstance(mapping, yaml.MappingNode) for pair in mapping.value]
+        node = next((value for name, value in pairs if name.value == key), None)
+    return node
