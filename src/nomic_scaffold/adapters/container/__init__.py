@@ -1,0 +1,1 @@
+"""Docker: the only place that talks to an engine."""
