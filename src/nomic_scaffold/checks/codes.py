@@ -33,3 +33,167 @@ def declare(code: str, title: str, explanation: str) -> Code:
 
 
 # Declarations, one block per area.
+
+# Embeddings: what the project's own `embed` gives.
+
+EMB_RUNS = declare(
+    "EMB001",
+    "the project's embed() runs",
+    "The environment's own Python imports the project and embeds the probe's texts. Unknown when the environment, the "
+    "model file or the probe is not there, or when the probe died: then no other check of this group was made, and "
+    "nothing is claimed about the vectors. A failure means that embed() raised on texts that it must take.",
+)
+EMB_SHAPE = declare(
+    "EMB002",
+    "vectors have the pinned shape and type",
+    "Each call must give float32 of shape (number of texts, dimension of the pin). Another dimension means another "
+    "model or a truncation that nobody asked for; another type doubles or halves what an index stores.",
+)
+EMB_FINITE = declare(
+    "EMB003",
+    "vectors are finite",
+    "No component may be NaN or infinite. They come from a division by zero (an empty text, a masked-out sequence) or "
+    "from overflow in float16, and they poison every similarity that they touch without an error.",
+)
+EMB_UNIT = declare(
+    "EMB004",
+    "vectors have length 1",
+    "The Euclidean norm of every vector is 1 within 1e-5, so that a dot product is the cosine. Vectors that are not "
+    "normalised still rank plausibly in small tests and wrongly in an index that assumes they are.",
+)
+EMB_ALIKE = declare(
+    "EMB005",
+    "different texts give different vectors",
+    "Texts that have nothing to do with each other must not get the same vector. They do when a tokenizer lost its "
+    "vocabulary and every word became [UNK], when pooling sees only padding, or when weights never loaded.",
+)
+EMB_AGAIN = declare(
+    "EMB006",
+    "the same text gives the same vector",
+    "A second call with the same texts gives the same vectors. A difference means state between calls: dropout left "
+    "on, a cache, or rotary positions that stay grown after a long text.",
+)
+EMB_ALONE = declare(
+    "EMB007",
+    "a text alone gives what it gives in a batch",
+    "A text's vector does not depend on its neighbours. A difference far above rounding means that padding takes part "
+    "in attention or in the mean.",
+)
+EMB_ORDER = declare(
+    "EMB008",
+    "rows come back in the order of the texts",
+    "Texts given in reverse order give the same vectors in reverse order. A failure means that texts were sorted by "
+    "length for speed and not put back.",
+)
+EMB_THREADS = declare(
+    "EMB009",
+    "one thread gives what many threads give",
+    "The number of threads must not change a vector beyond rounding.",
+)
+EMB_BITS = declare(
+    "EMB010",
+    "the same bits alone, in any batch, in any order, with any number of threads",
+    "With the torch runtime's fast engine a text's vector is bit for bit the same however it is embedded on one "
+    "machine, so that caches, diffs and hashes of vectors work. A failure with EMB006 to EMB009 passing is harmless "
+    "for search, and means that a matrix product now takes another path for another shape; report it with your "
+    "evidence file.",
+)
+EMB_PREFIX = declare(
+    "EMB011",
+    "the task changes the vector",
+    "The model was trained with a task prefix before each text; a query and a document of the same words have "
+    "different vectors. If they are the same, the prefix is missing and retrieval quality drops silently.",
+)
+EMB_CASE = declare(
+    "EMB012",
+    "upper and lower case give the same vector",
+    "The pinned model's tokenizer lower-cases. If upper case gives another vector, the tokenizer was built as a cased "
+    "one, and all upper-case text turns into [UNK].",
+)
+EMB_DIMENSION = declare(
+    "EMB013",
+    "a smaller dimension is the start of the full vector, normalised again",
+    "The model is trained so that the first 64 to 768 components are a vector of their own. dimension=256 must be the "
+    "first 256 components of the full vector, divided by their length.",
+)
+EMB_REFUSE = declare(
+    "EMB014",
+    "what can't be embedded rightly is refused",
+    "Empty text, things that are not text and unknown tasks must raise an error instead of giving a vector; so must "
+    "what the runtime is known to get wrong (words of more than 100 characters and texts past its limit).",
+)
+EMB_ENGINES = declare(
+    "EMB015",
+    "two independent implementations agree",
+    "The fast engine and transformers' own class run the same weights on this machine; their vectors must agree within "
+    "2e-7 a component in float32. A failure means that one of them is wrong here: a broken kernel, a wrong build, or "
+    "a device that computes wrongly.",
+)
+EMB_RELATED = declare(
+    "EMB016",
+    "sentences that mean the same are closer than those that don't",
+    "Twelve English sentences and their paraphrases: the least similar related pair must stand above the most similar "
+    "unrelated pair by 0.05 or more (the pinned model's margin is about 0.11). A model that fails this is not one to "
+    "search with, whatever its hashes say.",
+)
+EMB_RETRIEVAL = declare(
+    "EMB017",
+    "each question finds its own passage first",
+    "A dozen English questions against a dozen passages: each question's own passage must be the most similar one.",
+)
+EMB_GOLDEN = declare(
+    "EMB018",
+    "vectors are the golden ones that ship with the tool",
+    "The probe's texts were embedded once with the official weights and the official tokenizer; here they must come "
+    "out the same within [tolerance] of scaffold.toml, by 1 - cosine and by the largest difference of one component. "
+    "When they don't, the pattern of the differences names the likeliest cause; the causes are listed below.",
+)
+EMB_BLESSED = declare(
+    "EMB019",
+    "vectors are the project's own golden ones",
+    "locks/golden.json holds the vectors that `nomic-scaffold bless` recorded on a machine that the project trusts. "
+    "The vectors here must agree with them within [tolerance] of scaffold.toml. Unknown when the pinned model is not "
+    "one that the tool ships vectors for and nobody blessed any.",
+)
+
+# Languages: what the pinned model can read.
+
+LNG_LOOKED = declare(
+    "LNG001",
+    "the languages of scaffold.toml were looked at",
+    "Unknown when the probe did not run, or when it has no sentences in a language that scaffold.toml names: then "
+    "nothing is claimed about that language.",
+)
+LNG_READABLE = declare(
+    "LNG002",
+    "the model can read the language",
+    "At most a tenth of the tokens of plain sentences in each language that scaffold.toml names may be [UNK]. A model "
+    "that can't read a language gives vectors of the right shape that know nothing of the text. Pin a multilingual "
+    "model, or take the language out of scaffold.toml.",
+)
+LNG_RELATED = declare(
+    "LNG003",
+    "paraphrases in the language are told from unrelated sentences",
+    "In each language that scaffold.toml names, every related pair must be more similar than every unrelated pair. "
+    "Readable is not understood: a model may spell a language out in letters and still not know what it says.",
+)
+LNG_RETRIEVAL = declare(
+    "LNG004",
+    "questions in the language find their passages",
+    "In each language that scaffold.toml names, each question's own passage must be the most similar one.",
+)
+
+# Privacy: what leaves the machine.
+
+PRV_WATCHED = declare(
+    "PRV001",
+    "the network was watched while embedding",
+    "The probe blocks and records Python's sockets and, on Linux where it is allowed, runs in an empty network "
+    "namespace, so that native code is held in as well. Unknown when the probe did not run.",
+)
+PRV_NO_ATTEMPT = declare(
+    "PRV002",
+    "nothing tried to reach the network",
+    "Any attempt to resolve a name or to connect while embedding is a failure, even though it was blocked: on a "
+    "machine without the block, texts or telemetry would have left it.",
+)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from pydantic import Field
+
 from nomic_scaffold.errors import ExitCode
 from nomic_scaffold.models.boundary import Boundary
 from nomic_scaffold.models.evidence import MachineFacts
@@ -16,6 +18,30 @@ class Status(StrEnum):
     WARN = "warn"
     FAIL = "fail"
     UNKNOWN = "unknown"
+
+
+class Group(StrEnum):
+    """What can be asked of `verify` on its own, with `--only` and `--skip`."""
+
+    LOCK = "lock"
+    ENVIRONMENT = "environment"
+    WEIGHTS = "weights"
+    EMBEDDINGS = "embeddings"
+    LANGUAGES = "languages"
+    PRIVACY = "privacy"
+    IMAGE = "image"
+
+
+PREFIXES: dict[str, Group] = {
+    "LCK": Group.LOCK,
+    "ENV": Group.ENVIRONMENT,
+    "WGT": Group.WEIGHTS,
+    "EMB": Group.EMBEDDINGS,
+    "LNG": Group.LANGUAGES,
+    "PRV": Group.PRIVACY,
+    "IMG": Group.IMAGE,
+}
+"""First three letters of a code -> the group that it belongs to."""
 
 
 class Place(Boundary):
@@ -37,6 +63,11 @@ class CheckResult(Boundary):
     """The next command to type, when there is one."""
     place: Place | None = None
 
+    @property
+    def group(self) -> Group:
+        """The group that the code belongs to."""
+        return PREFIXES[self.code[:3]]
+
 
 class Similarity(Boundary):
     """The similarity matrix of related and unrelated sentences."""
@@ -50,9 +81,21 @@ class Deviation(Boundary):
     """How far one golden text is off."""
 
     id: str
+    task: str = ""
+    why: str = ""
+    """What this text would catch."""
     cosine_distance: float
     component: float
     bit_identical: bool
+
+
+class Cause(Boundary):
+    """The likeliest reason why vectors are not the golden ones."""
+
+    id: str
+    """Permanent, e.g. `cased-tokenizer`; documented in docs/reference/checks.md."""
+    sentence: str
+    hint: str
 
 
 class LanguageRow(Boundary):
@@ -62,12 +105,16 @@ class LanguageRow(Boundary):
     name: str
     asked: bool
     """The project's scaffold.toml names it."""
-    unknown_share: float
+    unknown_share: float | None
+    """Share of the tokens of its sentences that are [UNK]; None where that could not be measured."""
     margin: float | None = None
     """Lowest related pair minus highest unrelated pair."""
     recall: float | None = None
     """Share of questions whose own passage came first."""
-    readable: bool
+    readable: bool | None
+    """The share of [UNK] is below the bar; None when it could not be measured."""
+    understood: bool | None = None
+    """Related pairs are told from unrelated ones and questions find their passages; None when nobody looked."""
 
 
 class Link(Boundary):
@@ -88,6 +135,11 @@ class Figures(Boundary):
     tolerance_component: float | None = None
     languages: tuple[LanguageRow, ...] = ()
     chain: tuple[Link, ...] = ()
+    cause: Cause | None = None
+    made_by: dict[str, str] = Field(default_factory=dict)
+    """What made the vectors: runtime, engine, device, dtype, library versions."""
+    golden_made_by: dict[str, str] = Field(default_factory=dict)
+    """What made the golden vectors that they were held against."""
 
 
 class Report(Boundary):

@@ -1,0 +1,221 @@
+"""A model made of random numbers that behaves like a good one, and its evidence: every check can be broken at will."""
+
+from __future__ import annotations
+
+import random
+import unicodedata
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cache
+
+from nomic_scaffold.checks.vectors import centred, decode, encode, unit
+from nomic_scaffold.models.evidence import (
+    CaseFailure,
+    EmbeddingsEvidence,
+    Evidence,
+    MachineFacts,
+    Matrix,
+    PrivacyEvidence,
+    WeightsEvidence,
+)
+from nomic_scaffold.models.probe import Golden, GoldenText, LanguageTexts, Pair, Passage, ProbeTexts, Task
+from nomic_scaffold.models.spec import ModelPin, ProjectSpec, Tolerance
+
+DIMENSION = 64
+SHORT = 32
+SHA256 = "5a" * 32
+
+PIN = ModelPin(
+    repository="made/up",
+    revision="0" * 40,
+    file="model.gguf",
+    sha256=SHA256,
+    size=1000,
+    dimension=DIMENSION,
+    max_tokens=8192,
+)
+SPEC = ProjectSpec(
+    name="my-project",
+    package="my_project",
+    tool_version="0.1.0",
+    channels=("conda-forge",),
+    requirements=("python 3.13.*",),
+    pip_requirements=(),
+    variants=(),
+    model=PIN,
+    languages=("en",),
+    tolerance=Tolerance(cosine_distance=1e-9, component=1e-6),
+    python="3.13",
+    pypi_requirements=("nomic[local]==3.9.*",),
+    pypi_python="3.11",
+    image_budget=None,
+)
+MACHINE = MachineFacts(platform="linux-64", os="Linux 6.1", processor="A Processor", cores=2, python="3.13.1")
+
+_DOCUMENT: Task = "search_document"
+GOLDEN_TEXTS = (
+    *(GoldenText(id=f"plain-{i}", text=text, task=_DOCUMENT, why="plain text") for i, text in enumerate(
+        ["the cat sat on the mat", "rain is expected this evening", "a list is sorted in place", "water boils sooner"]
+    )),
+    GoldenText(id="case-lower", text="what is deep learning?", task=_DOCUMENT, why="lower case"),
+    GoldenText(id="case-upper", text="WHAT IS DEEP LEARNING?", task=_DOCUMENT, why="upper case"),
+    GoldenText(id="capital", text="Contracts end on Monday", task=_DOCUMENT, why="capital letters"),
+    GoldenText(id="korean", text="오늘은 날씨가 좋다", task=_DOCUMENT, why="Hangul decomposes"),
+    GoldenText(id="hindi", text="आज मौसम अच्छा है", task=_DOCUMENT, why="combining marks"),
+    GoldenText(id="nfd", text=unicodedata.normalize("NFD", "le café est fermé"), task=_DOCUMENT, why="decomposed"),
+    GoldenText(id="long", text="so " * 600, task=_DOCUMENT, why="600 words"),
+    *(
+        GoldenText(id=f"task-{task}", text="what is deep learning?", task=task, why="task prefix")
+        for task in ("search_query", "classification", "clustering")
+    ),
+    GoldenText(id="query-2", text="how do plants eat", task="search_query", why="a second query"),
+    GoldenText(id="cluster-2", text="plants eat light", task="clustering", why="a second clustering text"),
+)  # fmt: skip
+
+
+def language(code: str, name: str, count: int = 4) -> LanguageTexts:
+    """Sentences about `count` subjects; a sentence's second word is what it is about."""
+    return LanguageTexts(
+        code=code,
+        name=name,
+        sentences=(f"{name} plain sentence",),
+        pairs=tuple(Pair(id=f"p{i}", a=f"{code} subject{i} one", b=f"{code} subject{i} two") for i in range(count)),
+        passages=tuple(
+            Passage(id=f"q{i}", question=f"{code} topic{i} question", passage=f"{code} topic{i} passage")
+            for i in range(count)
+        ),
+    )
+
+
+TEXTS = ProbeTexts(golden=GOLDEN_TEXTS, languages=(language("en", "English"), language("zh", "Chinese")))
+
+Normalise = Callable[[str], str]
+
+
+def official(text: str) -> str:
+    """Lower-case, decompose, strip marks."""
+    decomposed = unicodedata.normalize("NFD", text.lower())
+    return "".join(c for c in decomposed if unicodedata.category(c) != "Mn")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """A model whose every step can be another one."""
+
+    normalise: Normalise = official
+    prefix: Callable[[Task], str] = lambda task: task + ": "
+    finish: Callable[[list[float]], list[float]] = centred
+    seed: str = "official"
+    limit: int | None = None
+    """Words that it reads."""
+
+    def vector(self, text: str, task: Task, dimension: int = DIMENSION) -> list[float]:
+        """Embed a text: what it is about, a little of its words, and the task."""
+        words = self.normalise(text).split()[: self.limit]
+        about = words[1] if len(words) > 1 else " ".join(words)
+        noises = [_noise(f"{self.seed}/{key}") for key in (about, " ".join(words), self.prefix(task))]
+        total = [a + 0.3 * b + 0.5 * c + 0.2 for a, b, c in zip(*noises, strict=True)]
+        # as float32, the way vectors travel
+        return decode(encode(unit(self.finish(total)[:dimension]) if dimension != DIMENSION else self.finish(total)))
+
+
+@cache
+def _noise(key: str) -> list[float]:
+    source = random.Random(key)
+    return [source.gauss() for _ in range(DIMENSION)]
+
+
+def matrix(rows: list[list[float]], width: int = DIMENSION) -> Matrix:
+    """Record vectors as the probe does."""
+    return Matrix(shape=(len(rows), width), dtype="float32", rows=tuple(map(encode, rows)))
+
+
+@cache
+def embeddings(
+    model: Model = Model(),
+    *,
+    runtime: str = "torch",
+    texts: ProbeTexts = TEXTS,
+) -> EmbeddingsEvidence:
+    """Run the probe's cases on a model."""
+    cases: dict[str, Matrix | CaseFailure] = {}
+    tasks: dict[Task, list[GoldenText]] = {}
+    for text in texts.golden:
+        tasks.setdefault(text.task, []).append(text)
+        cases[f"single:{text.id}"] = matrix([model.vector(text.text, text.task)])
+    ways = ("golden", "again", "shuffled") + (("threads", "reference") if runtime == "torch" else ())
+    for task, group in tasks.items():
+        rows = matrix([model.vector(text.text, task) for text in group])
+        cases |= {f"{way}:{task}": rows for way in ways}
+    documents = [text.text for text in tasks["search_document"]]
+    cases[f"dimension:{SHORT}"] = matrix([model.vector(text, "search_document", SHORT) for text in documents], SHORT)
+    for lang in texts.languages:
+        pairs = [sentence for pair in lang.pairs for sentence in (pair.a, pair.b)]
+        cases[f"pairs:{lang.code}"] = matrix([model.vector(text, "clustering") for text in pairs])
+        cases[f"questions:{lang.code}"] = matrix([model.vector(p.question, "search_query") for p in lang.passages])
+        cases[f"passages:{lang.code}"] = matrix([model.vector(p.passage, "search_document") for p in lang.passages])
+    refused = ["empty", "not-text", "unknown-task"] + (["long-word", "too-long"] if runtime == "nomic" else [])
+    cases |= {f"refuse:{what}": CaseFailure(error="ValueError", message=f"text 0: {what}") for what in refused}
+    return EmbeddingsEvidence(
+        runtime=runtime,
+        engine="fast" if runtime == "torch" else "nomic",
+        device="cpu",
+        dtype="float32",
+        versions={"numpy": "2.3.0"},
+        seconds=1.5,
+        cases=cases,
+        unknown_share={"en": 0.0, "zh": 0.0},
+    )
+
+
+def changed(
+    evidence: EmbeddingsEvidence, case: str, rows: Callable[[list[list[float]]], list[list[float]]]
+) -> EmbeddingsEvidence:
+    """Change the vectors of one case; `case` may end in `*`."""
+    cases = dict(evidence.cases)
+    for name, found in evidence.cases.items():
+        if isinstance(found, Matrix) and (name == case or (case.endswith("*") and name.startswith(case[:-1]))):
+            new = rows([decode(row) for row in found.rows])
+            cases[name] = matrix(new, len(new[0]))
+    return evidence.model_copy(update={"cases": cases})
+
+
+def without(evidence: EmbeddingsEvidence, case: str) -> EmbeddingsEvidence:
+    """Take cases away; `case` may end in `*`."""
+    kept = {
+        name: found
+        for name, found in evidence.cases.items()
+        if not (name == case or (case.endswith("*") and name.startswith(case[:-1])))
+    }
+    return evidence.model_copy(update={"cases": kept})
+
+
+@cache
+def golden(texts: ProbeTexts = TEXTS, *, sha256: str = SHA256) -> Golden:
+    """Give the vectors of the good model."""
+    model = Model()
+    return Golden(
+        model_sha256=sha256,
+        dimension=DIMENSION,
+        made_by={"engine": "made up", "device": "cpu", "dtype": "float32"},
+        texts=texts.golden,
+        vectors={text.id: encode(model.vector(text.text, text.task)) for text in texts.golden},
+        tokens={text.id: 4 + len(text.text.split()) for text in texts.golden},
+    )
+
+
+def evidence(model: Model | None = None, *, runtime: str = "torch") -> Evidence:
+    """Evidence of a whole and healthy project, without lock and environment."""
+    return Evidence(
+        tool_version="0.1.0",
+        made_at="2026-11-23T12:00:00Z",
+        machine=MACHINE,
+        weights=WeightsEvidence(file=PIN.file, size=PIN.size, sha256=PIN.sha256),
+        embeddings=embeddings(model or Model(), runtime=runtime),
+        privacy=PrivacyEvidence(attempts=(), watched=("socket", "namespace")),
+    )
+
+
+def spec(**changes: object) -> ProjectSpec:
+    """Give the project with some fields changed."""
+    return replace(SPEC, **changes)  # type: ignore[arg-type]

@@ -1,0 +1,221 @@
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+
+import pytest
+
+from nomic_scaffold.checks.embeddings import check_embeddings
+from nomic_scaffold.checks.golden import KnownVectors
+from nomic_scaffold.checks.vectors import unit
+from nomic_scaffold.models.evidence import CaseFailure, EmbeddingsEvidence, Matrix, Unavailable
+from nomic_scaffold.models.probe import Golden
+from nomic_scaffold.models.report import Status
+from tests.support import synthetic
+from tests.support.synthetic import Model, changed, without
+
+Rows = list[list[float]]
+
+
+def judge(
+    evidence: EmbeddingsEvidence | Unavailable,
+    *,
+    own: Golden | None = None,
+    shipped: Golden | None = None,
+    **spec: object,
+) -> dict[str, tuple[Status, str]]:
+    known = KnownVectors(shipped=shipped or synthetic.golden(), own=own)
+    judged = check_embeddings(synthetic.spec(**spec), evidence, texts=synthetic.TEXTS, known=known, weights_pinned=True)
+    return {result.code: (result.status, result.detail) for result in judged.results}
+
+
+def statuses(evidence: EmbeddingsEvidence | Unavailable, status: Status) -> set[str]:
+    return {code for code, (found, _) in judge(evidence).items() if found is status}
+
+
+@pytest.mark.parametrize("runtime", ["torch", "nomic"])
+def test_a_good_model_passes_every_check(runtime: str) -> None:
+    found = judge(synthetic.embeddings(runtime=runtime), own=synthetic.golden())
+    assert {status for status, _ in found.values()} == {Status.PASS}, found
+    assert ("EMB010" in found) is (runtime == "torch")
+    assert ("EMB015" in found) is (runtime == "torch")
+
+
+def test_evidence_that_is_not_there_is_one_unknown_with_its_reason() -> None:
+    found = judge(Unavailable(unavailable="the probe was killed after 300 s"))
+    assert found == {"EMB001": (Status.UNKNOWN, "the probe was killed after 300 s")}
+
+
+def first_row(change: Callable[[list[float]], list[float]]) -> Callable[[Rows], Rows]:
+    return lambda rows: [change(rows[0]), *rows[1:]]
+
+
+def nudged(by: float) -> Callable[[list[float]], list[float]]:
+    return lambda row: [row[0] + by, *row[1:]]
+
+
+def rotated(row: list[float]) -> list[float]:
+    return [-row[1], row[0], *row[2:]]
+
+
+def each(change: Callable[[list[float]], list[float]]) -> Callable[[Rows], Rows]:
+    return lambda rows: [change(row) for row in rows]
+
+
+def turned(rows: Rows) -> Rows:
+    return rows[1:] + rows[:1]
+
+
+BROKEN: dict[str, tuple[str, Callable[[Rows], Rows], str]] = {
+    "one component fewer": ("golden:search_query", each(lambda row: row[:-1]), "EMB002"),
+    "NaN": ("golden:clustering", first_row(lambda row: [math.nan, *row[1:]]), "EMB003 EMB018"),
+    "infinite": ("pairs:en", first_row(lambda row: [math.inf, *row[1:]]), "EMB003"),
+    "not unit": ("pairs:zh", first_row(lambda row: [1.001 * x for x in row]), "EMB004"),
+    "a rotated vector": (
+        "golden:clustering",
+        first_row(rotated),
+        "EMB006 EMB007 EMB008 EMB009 EMB010 EMB015 EMB018",
+    ),
+    "another vector the second time": ("again:clustering", first_row(rotated), "EMB006 EMB010"),
+    "neighbours matter": ("single:plain-0", first_row(rotated), "EMB007 EMB010"),
+    "rows not put back": ("shuffled:search_document", lambda rows: rows[::-1], "EMB008 EMB010"),
+    "threads matter": ("threads:clustering", first_row(rotated), "EMB009 EMB010"),
+    "other bits": ("single:plain-1", first_row(nudged(6e-8)), "EMB010"),
+    "engines differ": ("reference:clustering", first_row(nudged(5e-7)), "EMB015"),
+    "truncated, not normalised": ("dimension:32", each(lambda row: [0.9 * x for x in row]), "EMB004 EMB013"),
+    "pairs of others": ("pairs:en", turned, "EMB016"),
+    "passages of others": ("passages:en", turned, "EMB017"),
+}
+
+
+@pytest.mark.parametrize(("case", "change", "codes"), BROKEN.values(), ids=BROKEN)
+def test_what_is_broken_fails_and_nothing_else_does(case: str, change: Callable[[Rows], Rows], codes: str) -> None:
+    evidence = changed(synthetic.embeddings(), case, change)
+    assert statuses(evidence, Status.FAIL) == set(codes.split())
+
+
+def test_a_shape_that_the_bytes_do_not_have_fails() -> None:
+    evidence = synthetic.embeddings()
+    honest = evidence.cases["single:plain-0"]
+    assert isinstance(honest, Matrix)
+    cases = evidence.cases | {"single:plain-0": honest.model_copy(update={"rows": (synthetic.encode([1.0]),)})}
+    assert "EMB002" in statuses(evidence.model_copy(update={"cases": cases}), Status.FAIL)
+
+
+MODELS: dict[str, tuple[Model, set[str]]] = {
+    "no task prefix": (Model(prefix=lambda task: ""), {"EMB011", "EMB018"}),
+    "cased": (Model(normalise=lambda text: text), {"EMB012", "EMB018"}),
+    "random weights": (Model(seed="other"), {"EMB018"}),
+}
+
+
+@pytest.mark.parametrize(("model", "codes"), MODELS.values(), ids=MODELS)
+def test_a_wrong_model_fails(model: Model, codes: set[str]) -> None:
+    assert statuses(synthetic.embeddings(model), Status.FAIL) == codes
+
+
+def test_a_model_that_gives_one_vector_for_all_fails() -> None:
+    same = unit([1.0] * synthetic.DIMENSION)
+    evidence = changed(synthetic.embeddings(), "*", lambda rows: [same[: len(row)] for row in rows])
+    assert {"EMB005", "EMB011", "EMB016", "EMB017", "EMB018"} <= statuses(evidence, Status.FAIL)
+
+
+@pytest.mark.parametrize(
+    ("case", "codes"),
+    [
+        ("again:*", {"EMB006", "EMB010"}),
+        ("single:*", {"EMB007", "EMB010"}),
+        ("shuffled:*", {"EMB008", "EMB010"}),
+        ("threads:clustering", {"EMB009", "EMB010"}),
+        ("reference:*", {"EMB015"}),
+        ("dimension:*", {"EMB013"}),
+        ("refuse:empty", {"EMB014"}),
+        ("pairs:en", {"EMB016"}),
+        ("questions:en", {"EMB017"}),
+        (
+            "golden:clustering",
+            {f"EMB{n:03}" for n in (1, 5, 6, 7, 8, 9, 10, 11, 12, 15, 18)},
+        ),
+    ],
+)
+def test_a_case_that_was_not_run_is_unknown_and_never_a_pass(case: str, codes: set[str]) -> None:
+    evidence = without(synthetic.embeddings(), case)
+    assert statuses(evidence, Status.UNKNOWN) == codes
+    assert not statuses(evidence, Status.FAIL)
+
+
+def test_a_call_that_raised_fails_with_its_message() -> None:
+    evidence = synthetic.embeddings()
+    cases = evidence.cases | {"golden:clustering": CaseFailure(error="RuntimeError", message="out of memory")}
+    found = judge(evidence.model_copy(update={"cases": cases}))
+    assert found["EMB001"] == (Status.FAIL, "embed() raised RuntimeError in golden:clustering: out of memory")
+    assert found["EMB018"][0] is Status.FAIL
+
+
+def test_a_vector_for_an_empty_text_is_a_failure_and_an_accident_is_no_refusal() -> None:
+    evidence = synthetic.embeddings()
+    vector = evidence.cases["single:plain-0"]
+    accepted = evidence.model_copy(update={"cases": evidence.cases | {"refuse:empty": vector}})
+    assert judge(accepted)["EMB014"] == (Status.FAIL, "got a vector instead of an error: an empty text")
+    accident = CaseFailure(error="IndexError", message="list index out of range")
+    odd = evidence.model_copy(update={"cases": evidence.cases | {"refuse:not-text": accident}})
+    assert judge(odd)["EMB014"][0] is Status.FAIL
+
+
+def test_the_nomic_runtime_must_refuse_what_its_tokenizer_gets_wrong() -> None:
+    evidence = without(synthetic.embeddings(runtime="nomic"), "refuse:long-word")
+    assert judge(evidence)["EMB014"][0] is Status.UNKNOWN
+
+
+class TestGolden:
+    def test_says_how_far_off_and_whether_that_is_normal(self) -> None:
+        evidence = changed(synthetic.embeddings(), "golden:clustering", first_row(nudged(1.5e-7)))
+        status, detail = judge(evidence)["EMB018"]
+        assert status is Status.PASS
+        assert "largest difference of one component 1." in detail
+        assert "(bar 1e-06)" in detail
+        assert "normal for another processor" in detail
+
+    def test_says_bit_identical(self) -> None:
+        assert judge(synthetic.embeddings())["EMB018"][1].endswith("bit-identical")
+
+    def test_a_coarser_type_is_held_against_its_own_bar(self) -> None:
+        evidence = changed(synthetic.embeddings(), "golden:clustering", first_row(nudged(2e-3)))
+        assert judge(evidence)["EMB018"][0] is Status.FAIL
+        assert judge(evidence.model_copy(update={"dtype": "bfloat16"}))["EMB018"][0] is Status.PASS
+
+    def test_the_projects_own_vectors_count_too(self) -> None:
+        own = synthetic.golden()
+        other = Model(seed="other")
+        rows = {t.id: synthetic.encode(other.vector(t.text, t.task)) for t in own.texts}
+        found = judge(synthetic.embeddings(), own=own.model_copy(update={"vectors": rows}))
+        assert found["EMB018"][0] is Status.PASS
+        assert found["EMB019"][0] is Status.FAIL
+
+    def test_a_model_that_nobody_has_vectors_of_is_unknown(self) -> None:
+        found = judge(synthetic.embeddings(), shipped=synthetic.golden(sha256="0" * 64))
+        assert "EMB018" not in found
+        assert found["EMB019"][0] is Status.UNKNOWN
+
+    def test_vectors_blessed_for_another_file_fail(self) -> None:
+        assert judge(synthetic.embeddings(), own=synthetic.golden(sha256="0" * 64))["EMB019"][0] is Status.FAIL
+
+    def test_texts_that_nobody_recorded_are_not_passed_over(self) -> None:
+        own = synthetic.golden()
+        fewer = own.model_copy(update={"vectors": {k: v for k, v in own.vectors.items() if k != "korean"}})
+        status, detail = judge(synthetic.embeddings(), own=fewer)["EMB019"]
+        assert status is Status.UNKNOWN
+        assert "15 of the probe's 16" in detail
+
+    def test_damaged_golden_vectors_are_unknown(self) -> None:
+        own = synthetic.golden()
+        damaged = own.model_copy(update={"vectors": own.vectors | {"korean": "AAA"}})
+        assert judge(synthetic.embeddings(), own=damaged)["EMB019"][0] is Status.UNKNOWN
+
+
+def test_judging_a_full_probe_takes_well_under_a_second() -> None:
+    evidence = synthetic.embeddings()
+    start = time.perf_counter()
+    judge(evidence)
+    assert time.perf_counter() - start < 1
