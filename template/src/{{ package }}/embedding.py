@@ -14,6 +14,7 @@ import threading
 import tomllib
 import warnings
 from collections.abc import Iterable, Iterator, Sequence, Sized
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -186,8 +187,6 @@ def _checked(window: list[str], start: int) -> list[str]:
     for index, text in enumerate(window, start):
         if not isinstance(text, str):
             raise TextError(index, f"is {type(text).__name__}, not str")
-        if not text.strip():
-            raise TextError(index, "is empty")
         try:
             text.encode()
         except UnicodeEncodeError as error:
@@ -198,11 +197,13 @@ def _checked(window: list[str], start: int) -> list[str]:
 def _fitted(encoded: list[Encoded], start: int, model: Runtime, truncate: bool) -> list[Encoded]:
     fitted = []
     for index, text in enumerate(encoded, start):
+        if len(text.ids) == text.start + 1:
+            raise TextError(index, "is empty, or holds nothing but blanks and control characters")
         if len(text.ids) > model.max_tokens:
             if not truncate:
                 reason = f"has {len(text.ids)} tokens; the {model.name} runtime reads {model.max_tokens}"
                 raise TextError(index, f"{reason} (shorten it, or pass truncate=True)")
-            text = Encoded(text.text, text.task, (*text.ids[: model.max_tokens - 1], SEP), text.unknown_share)
+            text = replace(text, ids=(*text.ids[: model.max_tokens - 1], SEP))
         if reason := model.refusal(text):
             raise TextError(index, reason)
         fitted.append(text)
@@ -232,7 +233,7 @@ def _tokenizer() -> Any:
         beside = weights.path.with_name("vocab.txt")
         if not beside.is_file():
             raise ModelFileError(f"{beside} is missing: {weights.path.name} carries no vocabulary")
-        vocabulary = beside.read_text(encoding="utf-8").splitlines()
+        vocabulary = beside.read_text(encoding="utf-8").split("\n")[:-1]
     return build_tokenizer(vocabulary)
 
 

@@ -33,6 +33,8 @@ class Encoded:
     task: str
     ids: tuple[int, ...]
     """[CLS], the task prefix, the text, [SEP]."""
+    start: int
+    """Where the text's own ids begin."""
     unknown_share: float
     """Share of the text's own tokens (no prefix, [CLS], [SEP]) that are [UNK]; 0 where it has none."""
 
@@ -69,11 +71,11 @@ def normalise(text: str) -> str:
 
 def encode(tokenizer: Tokenizer, texts: Sequence[str], task: str) -> list[Encoded]:
     """Turn texts into token ids, each with its task prefix (`search_query: ` and so on)."""
-    skip = len(tokenizer.encode(f"{task}: ", add_special_tokens=False).ids) + 1
+    start = len(tokenizer.encode(f"{task}: ", add_special_tokens=False).ids) + 1
     encodings = tokenizer.encode_batch_fast([f"{task}: {text}" for text in texts])
     encoded = []
     for text, encoding in zip(texts, encodings, strict=True):
-        own = encoding.ids[skip:-1]
+        own = encoding.ids[start:-1]
         share = own.count(UNKNOWN) / len(own) if own else 0.0
-        encoded.append(Encoded(text, task, tuple(encoding.ids), share))
+        encoded.append(Encoded(text, task, tuple(encoding.ids), start, share))
     return encoded
