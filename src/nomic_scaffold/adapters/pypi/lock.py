@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -15,6 +16,8 @@ from nomic_scaffold.formats import pylock
 from nomic_scaffold.models.lock import PypiLock
 from nomic_scaffold.models.progress import Progress
 
+_IMPATIENT = {"UV_HTTP_RETRIES": "0", "UV_HTTP_CONNECT_TIMEOUT": "2", "UV_HTTP_TIMEOUT": "5"}
+
 
 def lock(
     requirements: Sequence[str],
@@ -24,12 +27,13 @@ def lock(
     offline: bool,
     progress: Progress,
     upgrade: Sequence[str] | Literal["all"] = (),
+    patient: bool = True,
 ) -> PypiLock:
     """Resolve `requirements` for every platform and every Python from `python` (e.g. `3.11`) on; write `destination`.
 
     Versions of a lock that is already there are kept where they still fit, but for the packages in `upgrade`.
     Only wheels are taken: what a source archive builds differs from machine to machine. Raises UnsolvableError, and
-    UnavailableError when no index answers.
+    UnavailableError when no index answers; unless `patient` that takes seconds.
     """
     progress.say(f"resolving {len(requirements)} PyPI requirements for Python {python} and later, every platform")
     with tempfile.TemporaryDirectory(prefix="nomic-scaffold-") as scratch:
@@ -51,11 +55,12 @@ def lock(
             python,
         ]
         arguments += ["--python", sys.executable, "--only-binary", ":all:", "--generate-hashes", "--no-annotate"]
+        environ = os.environ if patient else {**_IMPATIENT, **os.environ}
         if upgrade == "all":
             arguments.append("--upgrade")
         else:
             arguments += [part for name in upgrade for part in ("--upgrade-package", name)]
-        run_uv(arguments, offline=offline, cwd=folder, for_everyone=True)
+        run_uv(arguments, offline=offline, cwd=folder, environ=environ, for_everyone=True)
         resolved = _read(made.read_text(encoding="utf-8"))
     result = PypiLock(
         requires_python=resolved.requires_python,
