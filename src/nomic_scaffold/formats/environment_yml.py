@@ -2,14 +2,41 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from typing import Literal
 
 import yaml
 
 from nomic_scaffold.errors import InputError
+from nomic_scaffold.models.variant import Platform
 
 NAME = "environment.yml"
+SELECTORS: dict[Platform, tuple[str, ...]] = {
+    Platform.LINUX_64: ("linux64", "linux", "unix"),
+    Platform.LINUX_AARCH64: ("aarch64", "linux", "unix"),
+    Platform.OSX_ARM64: ("arm64", "osx", "unix"),
+    Platform.WIN_64: ("win64", "win"),
+}
+"""The comments, e.g. `# [linux64]`, with which conda-lock keeps a line for a platform; the narrowest comes first."""
+_SELECTOR = re.compile(r"#.*\[([^\[\]]+)\][^()]*$")
 _KEYS = {"name", "channels", "dependencies", "platforms", "category", "prefix", "variables"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One dependency as written."""
+
+    text: str
+    manager: Literal["conda", "pip"]
+    line: int
+    """From 1."""
+    selector: str | None
+    """`linux` of `- numpy  # [linux]`; None for every platform."""
+
+    def on(self, platform: Platform) -> bool:
+        """Say whether the line is for this platform."""
+        return self.selector is None or self.selector in SELECTORS[platform]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +49,10 @@ class EnvironmentYml:
     pip_requirements: tuple[str, ...]
     lines: dict[str, int]
     """Requirement as written -> its line, from 1."""
+    entries: tuple[Entry, ...] = ()
+    """Every dependency of every platform, in the order of the file."""
+    category: str = "main"
+    """What conda-lock calls a group of packages; only `main` can be locked by this tool."""
 
 
 def parse(text: str, *, path: str = NAME) -> EnvironmentYml:
@@ -49,14 +80,15 @@ def parse(text: str, *, path: str = NAME) -> EnvironmentYml:
             )
     lines: dict[str, int] = {}
     channels = tuple(_texts(entries, "channels", path, {}))
-    requirements, pip = [], []
+    written = text.splitlines()
+    found: list[Entry] = []
     dependencies = _sequence(entries, "dependencies", path)
     for node in dependencies:
         if isinstance(node, yaml.ScalarNode):
-            requirements.append(node.value)
-            lines[node.value] = _line(node)
+            found.append(_entry(node, "conda", written))
         elif isinstance(node, yaml.MappingNode) and [key.value for key, _ in node.value] == ["pip"]:
-            pip.extend(_texts({"pip": node.value[0]}, "pip", path, lines))
+            _texts({"pip": node.value[0]}, "pip", path, {})
+            found.extend(_entry(item, "pip", written) for item in node.value[0][1].value)
         else:
             raise InputError(
                 "a dependency is a match spec or a 'pip:' list",
@@ -66,16 +98,26 @@ def parse(text: str, *, path: str = NAME) -> EnvironmentYml:
             )
     if not channels:
         raise InputError("names no channels", path=path, hint="add: channels: [conda-forge]")
+    lines.update({entry.text: entry.line for entry in found})
+    requirements = tuple(entry.text for entry in found if entry.manager == "conda")
     if not requirements:
         raise InputError("names no dependencies", path=path, hint="add: dependencies: [python 3.13.*]")
     name_node = entries["name"][1] if "name" in entries else None
     return EnvironmentYml(
         name=name_node.value if isinstance(name_node, yaml.ScalarNode) else None,
         channels=channels,
-        requirements=tuple(requirements),
-        pip_requirements=tuple(pip),
+        requirements=requirements,
+        pip_requirements=tuple(entry.text for entry in found if entry.manager == "pip"),
         lines=lines,
+        entries=tuple(found),
+        category=entries["category"][1].value if "category" in entries else "main",
     )
+
+
+def _entry(node: yaml.ScalarNode, manager: Literal["conda", "pip"], written: list[str]) -> Entry:
+    line = _line(node)
+    selector = _SELECTOR.search(written[line - 1])
+    return Entry(text=node.value, manager=manager, line=line, selector=selector[1] if selector else None)
 
 
 def _sequence(entries: dict[str, tuple[yaml.Node, yaml.Node]], key: str, path: str) -> list[yaml.Node]:

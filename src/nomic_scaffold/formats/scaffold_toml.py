@@ -10,6 +10,7 @@ from pydantic import Field, StringConstraints, ValidationError
 
 from nomic_scaffold.errors import InputError
 from nomic_scaffold.formats.environment_yml import EnvironmentYml
+from nomic_scaffold.formats.toml_lines import line_of
 from nomic_scaffold.models.boundary import Boundary
 from nomic_scaffold.models.spec import ModelPin, ProjectSpec, Tolerance
 from nomic_scaffold.models.variant import Accelerator, Platform, Variant, VirtualPackage
@@ -73,7 +74,7 @@ class PypiTable(Boundary):
 class ImageTable(Boundary):
     """Limits of the Docker image."""
 
-    budget_mb: Annotated[int, Field(gt=0, alias="budget-mb")] | None = None
+    budget_mb: Annotated[int, Field(gt=0)] | None = Field(default=None, alias="budget-mb")
 
 
 class ScaffoldToml(Boundary):
@@ -113,24 +114,6 @@ def parse(text: str, *, path: str = NAME) -> ScaffoldToml:
             line=line_of(text, keys),
             hint="the keys are described in docs/reference/scaffold-toml.md",
         ) from error
-
-
-def line_of(text: str, keys: list[str]) -> int | None:
-    """Find the line (from 1) where the deepest of `keys` that is written stands; None if none is."""
-    found, table = None, ""
-    *tables, last = keys if len(keys) > 1 else ["", *keys]
-    wanted = ".".join(tables)
-    for number, line in enumerate(text.splitlines(), 1):
-        stripped = line.strip()
-        if stripped.startswith("["):
-            table = stripped.strip("[] ").replace('"', "")
-            if table in (wanted, ".".join(keys)):
-                found = found or number
-        elif "=" in stripped and not stripped.startswith("#"):
-            key = stripped.split("=", 1)[0].strip().strip('"')
-            if (table == wanted and key == last) or (table and f"{table}.{key}" == wanted):
-                return number
-    return found
 
 
 def resolve(toml: ScaffoldToml, environment: EnvironmentYml) -> ProjectSpec:

@@ -5,9 +5,40 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from nomic_scaffold.models.variant import Accelerator, Platform
+from nomic_scaffold.models.variant import Accelerator, Platform, VirtualPackage
 
 Manager = Literal["conda", "pip"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Requirement:
+    """One requirement as people wrote it, and where it stands."""
+
+    text: str
+    """A match spec (conda) or a PEP 508 requirement (pip)."""
+    manager: Manager
+    file: str
+    line: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LockInputs:
+    """Everything that decides what the lock of one platform of one accelerator holds."""
+
+    platform: Platform
+    accelerator: Accelerator
+    channels: tuple[str, ...]
+    """In order of priority, as written."""
+    requirements: tuple[Requirement, ...]
+    """conda's part, of environment.yml and of the variant."""
+    pip: tuple[Requirement, ...]
+    """The pip section of environment.yml, as far as it is for this platform."""
+    virtual_packages: tuple[VirtualPackage, ...]
+
+    @property
+    def id(self) -> str:
+        """Name the variant as files and reports do: `linux-64-cuda`."""
+        return f"{self.platform}-{self.accelerator}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +61,58 @@ class LockedPackage:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LockPaths:
+    """Where the files of one accelerator lie in a project, with forward slashes."""
+
+    accelerator: Accelerator
+
+    @property
+    def lock(self) -> str:
+        """The lock of all platforms; conda-lock and micromamba want a name that ends so."""
+        return "conda-lock.yml" if self.accelerator is Accelerator.CPU else f"locks/{self.accelerator}.conda-lock.yml"
+
+    @property
+    def environment(self) -> str:
+        """What scaffold.toml adds to environment.yml, in a form that conda-lock reads."""
+        return f"locks/{self.accelerator}.environment.yml"
+
+    @property
+    def virtual_packages(self) -> str:
+        """The virtual packages, in a form that conda-lock reads."""
+        return f"locks/{self.accelerator}.virtual-packages.yml"
+
+    def explicit(self, platform: Platform, *, sha256: bool) -> str:
+        """The `@EXPLICIT` file of one platform, with md5 or with sha256."""
+        return f"locks/explicit/{platform}-{self.accelerator}{'.sha256' if sha256 else ''}.txt"
+
+
+SIZES_PATH = "locks/sizes.json"
+"""Bytes of every locked archive, which conda-lock's format has no place for."""
+
+
+PypiPart = Literal["locked", "missing", "none"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LockRecord:
+    """What a lock file's head says of one platform."""
+
+    platform: Platform
+    digest: str
+    """sha256 of `inputs`."""
+    inputs: tuple[str, ...]
+    """The lines of formats/lock_inputs.py."""
+    solver: str
+    """e.g. `py-rattler/0.28.0`."""
+    pypi: PypiPart
+    """Whether the pip section is in the lock; `none` when there is none."""
+    left_out: tuple[str, ...] = ()
+    """PyPI packages of an extra that have no file for this platform."""
+    exclude_newer: str | None = None
+    """The date after which packages were not looked at, if one was given."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class LockFile:
     """One lock file: an accelerator on one or more platforms."""
 
@@ -38,6 +121,8 @@ class LockFile:
     channels: tuple[str, ...]
     content_hash: dict[Platform, str]
     packages: tuple[LockedPackage, ...]
+    other_platforms: tuple[str, ...] = ()
+    """Platforms of another tool's lock that this tool does not know; their packages are not in `packages`."""
 
     def on(self, platform: Platform) -> tuple[LockedPackage, ...]:
         """The packages of one platform, in the order of the file."""

@@ -1,0 +1,218 @@
+"""conda-lock's own format (version 1): read it, and write it byte for byte as conda-lock does, without importing it.
+
+Importing conda_lock costs a second, and its pure Python YAML several more for locks of this size. That these bytes are
+what conda-lock writes, and that it reads them, is held by tests/adapters/test_lock_conda_lock.py.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import yaml
+
+from nomic_scaffold.errors import InputError
+from nomic_scaffold.formats import lock_header
+from nomic_scaffold.models.lock import LockedPackage, LockFile, LockPaths, LockRecord, Manager
+from nomic_scaffold.models.variant import Accelerator, Platform
+
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+_BLOCK = re.compile(r"(?m)^(?=- name: )")
+_FIELD = re.compile(r"(?m)^(?:- |  )(name|version|manager|platform): '?([^'\n]+)'?$")
+_ARCHIVE = re.compile(r"^(?P<name>.+)-(?P<version>[^-]+)-(?P<build>[^-]+)\.(?:conda|tar\.bz2)$")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Block:
+    """The text of one package of one platform, as it stands in the file."""
+
+    manager: str
+    name: str
+    platform: str
+    text: str
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What conda-lock sorts by."""
+        return self.manager, self.name, self.platform
+
+
+@dataclass(frozen=True, kw_only=True)
+class LockText:
+    """A lock as pieces of text, so that what is not locked anew stays as it is, byte for byte."""
+
+    records: tuple[LockRecord, ...]
+    content_hash: dict[Platform, str]
+    channels: tuple[dict[str, Any], ...]
+    blocks: tuple[Block, ...]
+
+
+def split(text: str) -> LockText | None:
+    """Take a lock of this tool apart; None when another tool wrote it or somebody edited its head."""
+    records = lock_header.parse(text)
+    head, found, rest = text.partition("\npackage:\n")
+    if not records or not found:
+        return None
+    try:
+        metadata = yaml.load(head, Loader=_LOADER)["metadata"]
+        blocks = tuple(_block(part) for part in _BLOCK.split(rest) if part)
+        return LockText(
+            records=records,
+            content_hash={Platform(name): str(value) for name, value in metadata["content_hash"].items()},
+            channels=tuple(metadata["channels"]),
+            blocks=blocks,
+        )
+    except (yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError):
+        return None
+
+
+def join(pieces: LockText, accelerator: Accelerator) -> str:
+    """Put a lock together: records, hashes and packages in a fixed order."""
+    paths = LockPaths(accelerator=accelerator)
+    up = "../" * paths.lock.count("/")
+    records = sorted(pieces.records, key=lambda record: record.platform)
+    metadata = {
+        "content_hash": {str(name): pieces.content_hash[name] for name in sorted(pieces.content_hash)},
+        "channels": [dict(channel) for channel in pieces.channels],
+        "platforms": [str(record.platform) for record in records],
+        "sources": [f"{up}environment.yml", f"{up}{paths.environment}".replace("../locks/", "")],
+    }
+    blocks = "".join(block.text for block in sorted(pieces.blocks, key=lambda block: block.key))
+    packages = f"package:\n{blocks}" if blocks else "package: []\n"
+    return lock_header.render(accelerator, records) + _dump({"version": 1, "metadata": metadata}) + packages
+
+
+def subset(text: str, platforms: Iterable[Platform]) -> str:
+    """Keep only `platforms` of a lock of this tool: the same bytes as locking only these.
+
+    Raises InputError when the lock was written by another tool or lacks one of them.
+    """
+    wanted = set(platforms)
+    pieces = split(text)
+    if pieces is None or not wanted <= {record.platform for record in pieces.records}:
+        raise InputError("is not a lock of this tool for these platforms", path="conda-lock.yml")
+    kept = replace(
+        pieces,
+        records=tuple(record for record in pieces.records if record.platform in wanted),
+        content_hash={name: value for name, value in pieces.content_hash.items() if name in wanted},
+        blocks=tuple(block for block in pieces.blocks if block.platform in wanted),
+    )
+    return join(kept, _accelerator_of_header(text))
+
+
+def blocks(packages: Sequence[LockedPackage]) -> tuple[Block, ...]:
+    """Write packages as conda-lock does."""
+    if not packages:
+        return ()
+    written = _BLOCK.split(_dump([_entry(package) for package in packages]))
+    return tuple(_block(part) for part in written if part)
+
+
+def parse(text: str, *, path: str = "conda-lock.yml", accelerator: Accelerator | None = None) -> LockFile:
+    """Read any conda-lock file of version 1, ours or another tool's.
+
+    `accelerator` None: told by its builds. Raises InputError with what is wrong.
+    """
+    try:
+        data = yaml.load(text, Loader=_LOADER)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        raise InputError(
+            f"not valid YAML: {getattr(error, 'problem', error)}",
+            path=path,
+            line=mark.line + 1 if mark else None,
+            hint="nomic-scaffold lock --fresh writes it anew",
+        ) from error
+    if not isinstance(data, dict) or data.get("version") != 1:
+        found = data.get("version") if isinstance(data, dict) else type(data).__name__
+        raise InputError(f"is no conda-lock file of version 1 (found {found})", path=path)
+    try:
+        return _lock_file(data, accelerator)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(
+            f"lacks what conda-lock's format needs: {type(error).__name__} {error}",
+            path=path,
+            hint="nomic-scaffold lock --fresh writes it anew",
+        ) from error
+
+
+def archive(url: str) -> tuple[str, str, str] | None:
+    """Read name, version and build string of a conda package from its URL."""
+    match = _ARCHIVE.match(url.partition("#")[0].rsplit("/", 1)[-1])
+    return (match["name"], match["version"], match["build"]) if match else None
+
+
+def _lock_file(data: Mapping[str, Any], accelerator: Accelerator | None) -> LockFile:
+    metadata = data["metadata"]
+    known = {str(platform) for platform in Platform}
+    packages = tuple(dict.fromkeys(_package(item) for item in data["package"] if item["platform"] in known))
+    return LockFile(
+        accelerator=accelerator or _guess(packages),
+        platforms=tuple(Platform(name) for name in metadata["platforms"] if name in known),
+        channels=tuple(str(channel["url"]) for channel in metadata["channels"]),
+        content_hash={Platform(name): str(value) for name, value in metadata["content_hash"].items() if name in known},
+        packages=packages,
+        other_platforms=tuple(str(name) for name in metadata["platforms"] if name not in known),
+    )
+
+
+def _package(item: Mapping[str, Any]) -> LockedPackage:
+    manager: Manager = "pip" if item["manager"] == "pip" else "conda"
+    url = str(item["url"])
+    parts = archive(url) if manager == "conda" else None
+    hashes = item.get("hash") or {}
+    return LockedPackage(
+        name=str(item["name"]),
+        version=str(item["version"]),
+        manager=manager,
+        platform=Platform(item["platform"]),
+        url=url,
+        sha256=hashes.get("sha256"),
+        md5=hashes.get("md5"),
+        depends=tuple(f"{name} {version or ''}".strip() for name, version in (item.get("dependencies") or {}).items()),
+        build=parts[2] if parts else None,
+    )
+
+
+def _guess(packages: Iterable[LockedPackage]) -> Accelerator:
+    for package in packages:
+        if package.name in ("pytorch", "libtorch") and "cuda" in (package.build or ""):
+            return Accelerator.CUDA
+    return Accelerator.CPU
+
+
+def _accelerator_of_header(text: str) -> Accelerator:
+    """Tell a lock's accelerator from the files that its head names."""
+    head = text.partition("\nversion:")[0]
+    return next(item for item in Accelerator if LockPaths(accelerator=item).environment in head)
+
+
+def _entry(package: LockedPackage) -> dict[str, Any]:
+    """Give the fields in conda-lock's order."""
+    depends = dict(sorted((name, version) for name, _, version in (line.partition(" ") for line in package.depends)))
+    hashes = {"md5": package.md5, "sha256": package.sha256}
+    return {
+        "name": package.name,
+        "version": package.version,
+        "manager": package.manager,
+        "platform": str(package.platform),
+        "dependencies": depends,
+        "url": package.url,
+        "hash": {name: value for name, value in hashes.items() if value},
+        "category": "main",
+        "optional": False,
+    }
+
+
+def _block(text: str) -> Block:
+    fields = dict(_FIELD.findall(text))
+    return Block(manager=fields["manager"], name=fields["name"], platform=fields["platform"], text=text)
+
+
+def _dump(data: object) -> str:
+    text = yaml.dump(data, Dumper=_DUMPER, sort_keys=False)
+    assert isinstance(text, str)
+    return text
