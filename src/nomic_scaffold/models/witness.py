@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
+
 from nomic_scaffold.models.boundary import Boundary
+from nomic_scaffold.models.prefix import Provider
+from nomic_scaffold.models.variant import Accelerator
 
 NAME = ".nomic-scaffold.json"
-"""File of the witness, at the top of the prefix."""
+"""File of the witness, at the top of the prefix; the environment with the newest one is the project's current one."""
 
 
 class WitnessedPackage(Boundary):
@@ -26,12 +30,14 @@ class Witness(Boundary):
     """A finished installation."""
 
     schema_version: Literal[1] = 1
-    provider: Literal["pypi"] = "pypi"
+    provider: Provider
+    accelerator: Accelerator
     tool_version: str
     lock_digest: str
-    """`formats.pylock.digest` of the lock that was installed."""
+    """Of the lock that was installed; for wheels `formats.pylock.digest`."""
     python: str
     """Full version of the Python that the environment was made with."""
-    packages: tuple[WitnessedPackage, ...]
-    base: dict[str, str]
+    packages: tuple[WitnessedPackage, ...] = ()
+    """For wheels only: conda writes its own records."""
+    base: dict[str, str] = Field(default_factory=dict)
     """Files that belong to the virtual environment itself and to no package -> sha256; relative to the prefix."""

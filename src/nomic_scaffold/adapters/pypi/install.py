@@ -49,6 +49,7 @@ def install(
     prefix = _prefix(destination)
     with _alone(destination, progress):
         if not fresh and _whole(lock, prefix):
+            (destination / witness.NAME).touch()
             progress.say(f"the environment is already as locked: {destination}")
             return prefix
         _sweep(destination)
@@ -233,6 +234,8 @@ def _testify(staging: Path, interpreter: Interpreter, chosen: Sequence[Chosen], 
         owned.update(entry.path for entry in there.files(staging))
     base = {path: sha256_file(staging / path) for path in files_of(staging, site) if path not in owned}
     return Witness(
+        provider="pypi",
+        accelerator=Accelerator.CPU,
         tool_version=__version__,
         lock_digest=pylock.digest(lock),
         python=interpreter.version,

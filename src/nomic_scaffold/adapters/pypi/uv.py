@@ -31,7 +31,8 @@ def run_uv(
 ) -> str:
     """Run uv with pip's settings and give what it wrote on stdout; `listen` gets each line of its stderr.
 
-    `index=False` is for what asks no index; `for_everyone` for making a lock (index.py). Raises ScaffoldErrors: what to do is in their hint.
+    `index=False` is for what asks no index; `for_everyone` for making a lock (index.py). Raises ScaffoldErrors whose
+    hint says what to do.
     """
     environ = os.environ if environ is None else environ
     options = ["--no-python-downloads", *(["--offline"] if offline else [])]
