@@ -47,7 +47,7 @@ from nomic_scaffold.models.variant import Accelerator, Platform
 )
 @click.pass_obj
 def command(
-    options: Options, *, destination: Path, defaults: bool, from_: Path | None, no_git: bool, **given: Any
+    options: Options, /, *, destination: Path, defaults: bool, from_: Path | None, no_git: bool, **given: Any
 ) -> None:
     """Make a project in the folder DEST, which must be new or empty.
 
@@ -62,7 +62,7 @@ def command(
     known = {key: value for key, value in given.items() if value not in (None, ())}
     if environment is not None:
         known = {**environment.answers, **known}
-    asking = not (defaults or options.in_ci or options.quiet) and sys.stdin.isatty() and sys.stderr.isatty()
+    asking = not (defaults or options.in_ci) and sys.stdin.isatty() and sys.stderr.isatty()
     folder = destination.absolute().name or "project"
     answers = resolve(known, folder=folder, ask=_ask if asking else None)
     with _ended_politely():

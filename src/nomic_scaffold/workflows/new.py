@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterable
+import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from nomic_scaffold.adapters import git, project, template
+from nomic_scaffold.adapters import git, project, pypi, template
 from nomic_scaffold.disk import atomic
 from nomic_scaffold.disk.shipped import shipped
 from nomic_scaffold.disk.staging import staged_folder
-from nomic_scaffold.formats import adopt, environment_yml, scaffold_toml
+from nomic_scaffold.errors import ScaffoldError
+from nomic_scaffold.formats import adopt, environment_yml, manifest, scaffold_toml
 from nomic_scaffold.models.answers import Answers
 from nomic_scaffold.models.progress import Progress
 from nomic_scaffold.models.spec import ProjectSpec
@@ -60,31 +61,72 @@ def new(
             else:
                 done = git.FirstCommit(outcome="inside a repository", detail=str(around))
         files = sum(1 for path in root.rglob("*") if path.is_file() and ".git" not in path.relative_to(root).parts)
-    return NewProject(root=destination, answers=answers, files=files, locks=locks, notes=tuple(notes), commit=done)
+    return NewProject(
+        root=destination, answers=answers, files=files, locks=tuple(locks), notes=tuple(notes), commit=done
+    )
 
 
-def write_locks(
-    root: Path, spec: ProjectSpec, *, offline: bool, progress: Progress
-) -> tuple[tuple[str, ...], list[str]]:
+def write_locks(root: Path, spec: ProjectSpec, *, offline: bool, progress: Progress) -> tuple[list[str], list[str]]:
     """Write the derived files that are at hand; give their paths, and a sentence for each kind that is missing."""
-    written = [*_shipped_records(root, spec)]
-    return tuple(sorted(written)), []
+    written = [*_golden(root, spec), *_weights(root, spec)]
+    missing = []
+    if conda := _reference_locks(root, spec):
+        written += conda
+    else:
+        missing.append("no reference lock is for these answers: nomic-scaffold lock solves and writes conda-lock.yml")
+    try:
+        pypi.lock(
+            spec.pypi_requirements,
+            python=spec.pypi_python,
+            destination=root / "locks" / "pylock.toml",
+            offline=offline,
+            patient=False,
+            progress=progress,
+        )
+        written.append("locks/pylock.toml")
+    except ScaffoldError as error:
+        # Without an index, or with an answer that it has no files for, there is a project all the same.
+        why = error.message.split(" cause: ")[0].split("; ")[0]
+        missing.append(f"locks/pylock.toml is not there yet ({why}): nomic-scaffold lock adds it")
+    return sorted(written), missing
 
 
-def _shipped_records(root: Path, spec: ProjectSpec) -> Iterable[str]:
-    """Copy the golden vectors and the weights manifest of the pinned model file."""
-    for name in ("golden.json",):
-        try:
-            source = shipped("golden", name)
-        except FileNotFoundError:
-            continue
-        (root / "locks").mkdir(exist_ok=True)
-        shutil.copyfile(source, root / "locks" / name)
-        yield f"locks/{name}"
+def _golden(root: Path, spec: ProjectSpec) -> Iterator[str]:
+    """Copy the golden vectors of the pinned model file, where the tool ships some."""
+    for source in _shipped_files("golden", "*.json"):
+        text = source.read_bytes()
+        if json.loads(text).get("model_sha256") == spec.model.sha256:
+            atomic.write_bytes(root / "locks" / "golden.json", text)
+            yield "locks/golden.json"
+            return
 
 
-def _adopt(root: Path, environment: adopt.Adopted) -> Iterable[str]:
+def _weights(root: Path, spec: ProjectSpec) -> Iterator[str]:
+    """Write down where the pinned model file can be had, from the manifest that ships with the tool."""
+    for source in _shipped_files("manifests", "*.toml"):
+        known = manifest.parse(source.read_text(encoding="utf-8"), path=source.name)
+        files = tuple(file for file in known.files if file.sha256 == spec.model.sha256)
+        if files:
+            text = known.model_copy(update={"files": files}).model_dump_json(by_alias=True, indent=1)
+            atomic.write_text(root / "locks" / "weights.json", text + "\n")
+            yield "locks/weights.json"
+            return
+
+
+def _shipped_files(folder: str, pattern: str) -> list[Path]:
+    try:
+        return sorted(shipped(folder).glob(pattern))
+    except FileNotFoundError:
+        return []
+
+
+def _reference_locks(root: Path, spec: ProjectSpec) -> list[str]:
+    """Copy the reference locks whose inputs are this project's; give their paths, or none when one doesn't fit."""
+    return []
+
+
+def _adopt(root: Path, environment: adopt.Adopted) -> Iterator[str]:
     path = root / environment_yml.NAME
     merged = adopt.merge(environment, path.read_text(encoding="utf-8"))
     atomic.write_text(path, merged.text)
-    return merged.notes
+    yield from merged.notes
