@@ -197,3 +197,25 @@ PRV_NO_ATTEMPT = declare(
     "Any attempt to resolve a name or to connect while embedding is a failure, even though it was blocked: on a "
     "machine without the block, texts or telemetry would have left it.",
 )
+
+# Weights: the model file on disk.
+
+WGT_PRESENT = declare(
+    "WGT001",
+    "the model file is there",
+    "The project's code reads .nomic-scaffold/weights/<file>. Unknown when the file is missing or can't be read: "
+    "`nomic-scaffold weights pull` fetches it, or takes it from the store of this machine.",
+)
+WGT_SIZE = declare(
+    "WGT002",
+    "the model file has the pinned size",
+    "A shorter file is a download that broke off, a longer one is another file. If the sha256 is right and only the "
+    "size is wrong, it is the size in scaffold.toml that needs mending.",
+)
+WGT_SHA256 = declare(
+    "WGT003",
+    "the model file has the pinned bytes",
+    "The sha256 of the file is the one in scaffold.toml. Quantised files of the same model, files converted by somebody "
+    "else and files with one flipped bit all load and give vectors of the right shape; only the hash tells them apart. "
+    "`nomic-scaffold weights pull` replaces the file.",
+)
