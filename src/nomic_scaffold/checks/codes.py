@@ -215,7 +215,7 @@ WGT_SIZE = declare(
 WGT_SHA256 = declare(
     "WGT003",
     "the model file has the pinned bytes",
-    "The sha256 of the file is the one in scaffold.toml. Quantised files of the same model, files converted by somebody "
-    "else and files with one flipped bit all load and give vectors of the right shape; only the hash tells them apart. "
-    "`nomic-scaffold weights pull` replaces the file.",
+    "The sha256 of the file is the one in scaffold.toml. Quantised files of the same model, files that somebody else "
+    "converted and files with one flipped bit all load and give vectors of the right shape; only the hash tells them "
+    "apart. `nomic-scaffold weights pull` replaces the file.",
 )

@@ -1,0 +1,99 @@
+"""The order of steps of `weights pull`, `verify`, `add` and `list`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from nomic_scaffold.adapters import weights
+from nomic_scaffold.adapters.project import read_spec, weights_path
+from nomic_scaffold.checks.weights import check_weights
+from nomic_scaffold.errors import InputError
+from nomic_scaffold.formats.manifest import wanted_file
+from nomic_scaffold.models.progress import Progress
+from nomic_scaffold.models.spec import ModelPin
+from nomic_scaffold.models.weights import OfficialFile, PulledWeights, StoredFile, StoreListing, VerifiedWeights
+
+
+def pull(root: Path, *, offline: bool, progress: Progress) -> PulledWeights:
+    """Bring the pinned file into the store, if it is not there, and into the project at `root`.
+
+    Raises UnavailableError, HashMismatchError (see `adapters.weights.fetch`), InputError for a pin that can't be.
+    """
+    spec = read_spec(root)
+    wanted, store, destination = _wanted(spec.model), weights.open_store(), weights_path(root, spec)
+    if destination.is_file() and weights.adopt(destination, wanted, store, progress):
+        return _pulled(wanted, destination, source="the project", placed="present")
+    fetched = weights.fetch(wanted, store, progress=progress, offline=offline)
+    placed = weights.place_checked(fetched.path, destination, wanted=wanted, progress=progress)
+    return _pulled(wanted, destination, source=fetched.source, placed=placed).model_copy(
+        update={"failed": fetched.failed}
+    )
+
+
+def add(place: Path, root: Path | None, *, progress: Progress) -> PulledWeights:
+    """Take the pinned file (without a project: any that the tool knows) from a file or folder of people's own."""
+    store = weights.open_store()
+    if root is None:
+        every = tuple(file for manifest in weights.read_manifests() for file in manifest.files)
+        wanted, fetched = weights.add(place, every, store, progress=progress)
+        return _pulled(wanted, fetched.path, source=fetched.source, placed="store")
+    spec = read_spec(root)
+    wanted, fetched = weights.add(place, (_wanted(spec.model),), store, progress=progress)
+    destination = weights_path(root, spec)
+    placed = weights.place_checked(fetched.path, destination, wanted=wanted, progress=progress)
+    return _pulled(wanted, destination, source=fetched.source, placed=placed)
+
+
+def verify(root: Path, *, progress: Progress) -> VerifiedWeights:
+    """Hash the project's model file and hold it against the pin."""
+    spec = read_spec(root)
+    path = weights_path(root, spec)
+    evidence = weights.inspect(path, spec.model, progress=progress)
+    results = check_weights(spec.model, evidence, known=weights.known_files())
+    return VerifiedWeights(path=str(path), results=results)
+
+
+def listing(root: Path | None) -> StoreListing:
+    """List the store, unread, and mark what the project at `root` pins."""
+    pin = None if root is None else read_spec(root).model.sha256
+    store, known = weights.open_store(), weights.known_files()
+    return StoreListing(
+        store=str(store.root),
+        pin=pin,
+        files=tuple(
+            StoredFile(
+                file=entry.path.name,
+                path=str(entry.path),
+                size=entry.size,
+                sha256=entry.sha256,
+                what=known.get(entry.sha256),
+                pinned=entry.sha256 == pin,
+                partial=entry.partial,
+            )
+            for entry in store.entries()
+        ),
+    )
+
+
+def _wanted(pin: ModelPin) -> OfficialFile:
+    wanted = wanted_file(pin, weights.read_manifests())
+    if wanted.size != pin.size:
+        raise InputError(
+            f"model.size: {pin.size} is not the size of the file with sha256 {pin.sha256}",
+            path="scaffold.toml",
+            hint=f"write size = {wanted.size}",
+        )
+    return wanted
+
+
+def _pulled(wanted: OfficialFile, path: Path, *, source: str, placed: str) -> PulledWeights:
+    return PulledWeights.model_validate(
+        {
+            "file": wanted.file,
+            "path": str(path),
+            "size": wanted.size,
+            "sha256": wanted.sha256,
+            "source": source,
+            "placed": placed,
+        }
+    )
