@@ -219,3 +219,60 @@ WGT_SHA256 = declare(
     "converted and files with one flipped bit all load and give vectors of the right shape; only the hash tells them "
     "apart. `nomic-scaffold weights pull` replaces the file.",
 )
+
+# Environment: what is installed, against the lock; the same codes for conda packages and for wheels.
+
+ENV_LOOKED = declare(
+    "ENV001",
+    "the environment was looked at",
+    "Unknown when there is no finished environment, when its Python does not run, or when its files can't be read: "
+    "then nothing below is claimed. `nomic-scaffold install` makes it.",
+)
+ENV_PRESENT = declare(
+    "ENV002",
+    "every locked package is installed",
+    "Each package that the lock has for this platform and this Python must be there. `nomic-scaffold install --fresh` "
+    "makes the environment anew.",
+)
+ENV_NO_MORE = declare(
+    "ENV003",
+    "no package is installed that the lock lacks",
+    "A package that somebody added by hand is not on the next machine. Add it to environment.yml or scaffold.toml and "
+    "run `nomic-scaffold lock`, or make the environment anew: `nomic-scaffold install --fresh`.",
+)
+ENV_VERSION = declare(
+    "ENV004",
+    "every package has its locked version",
+    "The version, and for conda the build, must be the locked one. An upgrade by hand is the usual cause.",
+)
+ENV_ARCHIVE = declare(
+    "ENV005",
+    "every package comes from its locked archive",
+    "The sha256 of the archive that a package was installed from must be one that the lock has. Unknown when the "
+    "environment's records don't say where a package comes from: it was installed by something other than this tool, "
+    "or its list of files was changed since.",
+)
+ENV_FILES = declare(
+    "ENV006",
+    "every file of the packages is there, in its size",
+    "Each file that a package brought must be there in the size that the package's own list says. Compiled caches "
+    "(`__pycache__`) are left out. With `--deep` ENV009 reads the bytes as well.",
+)
+ENV_FOREIGN = declare(
+    "ENV007",
+    "no file in the environment belongs to nobody",
+    "A file in the places that Python imports and runs from, which no package brought, can shadow a package or change "
+    "what it does, and is not on the next machine.",
+)
+ENV_PYTHON = declare(
+    "ENV008",
+    "the environment's Python is one that the lock is for",
+    "The Python of the environment must be in the range that the lock was resolved for. A virtual environment borrows "
+    "the standard library of a Python of the machine; the lock does not cover that, and no check claims it.",
+)
+ENV_BYTES = declare(
+    "ENV009",
+    "every file of the packages has its sha256",
+    "With `--deep`: each file is read in full and must have the sha256 that its package's list says. Unknown for a "
+    "file whose package gives no hash of it.",
+)

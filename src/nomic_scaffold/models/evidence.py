@@ -44,7 +44,7 @@ class InstalledPackage(Boundary):
     md5: str | None = None
 
 
-FileProblem = Literal["missing", "changed", "link", "mode", "foreign", "unreadable", "unwitnessed"]
+FileProblem = Literal["missing", "resized", "changed", "link", "mode", "foreign", "unreadable", "unwitnessed"]
 
 
 class FileFinding(Boundary):

@@ -163,7 +163,7 @@ class _Work:
         try:
             size = path.stat().st_size
             if job.size is not None and size != job.size:
-                self.found(job.path, "changed", job.owner, f"{size} bytes, not {job.size}")
+                self.found(job.path, "resized", job.owner, f"{size} bytes, not {job.size}")
             elif self.deep and job.sha256 is not None:
                 seen = sha256_file(path)
                 with self._lock:
