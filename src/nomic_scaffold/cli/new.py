@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -19,6 +19,9 @@ from nomic_scaffold.errors import InputError, UsageError
 from nomic_scaffold.formats.answers import LANGUAGES, PYTHONS, Question, SoFar, resolve
 from nomic_scaffold.models.answers import Licence
 from nomic_scaffold.models.variant import Accelerator, Platform
+
+if TYPE_CHECKING:
+    from nomic_scaffold.workflows.new import NewProject
 
 
 @click.command("new", short_help="Make a project: template, locks, first commit.")
@@ -83,6 +86,7 @@ def command(
                     "package": answers.package,
                     "files": made.files,
                     "locks": list(made.locks),
+                    "missing": list(made.missing),
                     "notes": list(made.notes),
                     "commit": made.commit.outcome if made.commit else None,
                 },
@@ -94,9 +98,9 @@ def command(
         _tell(made, destination)
 
 
-def _tell(made: Any, destination: Path) -> None:
+def _tell(made: NewProject, destination: Path) -> None:
     click.echo(f"made {destination} ({made.files} files, package {made.answers.package})", err=True)
-    for note in made.notes:
+    for note in (*made.notes, *made.missing):
         click.echo(f"note:  {note}", err=True)
     if made.commit is not None:
         match made.commit.outcome:
@@ -115,9 +119,12 @@ def _tell(made: Any, destination: Path) -> None:
             case "failed":
                 click.echo(f"note:  no first commit: git says: {made.commit.detail}", err=True)
     click.echo("next:", err=True)
-    for line in (f"cd {shlex.quote(str(destination))}", "nomic-scaffold install", "nomic-scaffold weights pull"):
+    lock = ["lock"] if made.missing else []
+    for line in (
+        f"cd {shlex.quote(str(destination))}",
+        *(f"nomic-scaffold {step}" for step in (*lock, "install", "weights pull", "verify")),
+    ):
         click.echo(f"  {line}", err=True)
-    click.echo("  nomic-scaffold verify", err=True)
 
 
 def _ask(question: Question, default: Any, so_far: SoFar) -> Any:

@@ -41,6 +41,8 @@ LANGUAGES = {
     "zh": "Chinese",
 }
 """Languages that the probe has sample sentences of."""
+UNREADABLE = {"ja": 0.35, "th": 1.0, "zh": 0.68}
+"""Language -> share of unknown tokens in plain sentences, measured with the official vocabulary."""
 
 _RUNTIME = """
 click conda einops gpt4all huggingface_hub jsonlines jwt loguru nomic numpy packaging pandas pil pillow pip pyarrow
@@ -92,6 +94,16 @@ def resolve(
         answers[question.key] = question.parse(value, answers)
     del answers["folder"]
     return Answers(**answers)
+
+
+def warnings(answers: Answers) -> list[str]:
+    """Say which of the answers will make `verify` fail with the model that the template pins."""
+    return [
+        f"nomic-embed-text-v1.5 can't read {LANGUAGES[code]} ({UNREADABLE[code]:.0%} of its tokens are unknown): "
+        "verify fails until scaffold.toml pins a model that can, or no longer names the language"
+        for code in answers.languages
+        if code in UNREADABLE
+    ]
 
 
 def derive_package(name: str) -> str:

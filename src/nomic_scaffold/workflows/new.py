@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nomic_scaffold.adapters import git, project, pypi, template
+from nomic_scaffold.adapters.weights.known import read_manifests
 from nomic_scaffold.disk import atomic
 from nomic_scaffold.disk.shipped import shipped
 from nomic_scaffold.disk.staging import staged_folder
 from nomic_scaffold.errors import ScaffoldError
-from nomic_scaffold.formats import adopt, environment_yml, manifest, scaffold_toml
+from nomic_scaffold.formats import adopt, environment_yml, lock_header, lock_inputs, scaffold_toml
+from nomic_scaffold.formats.answers import warnings
 from nomic_scaffold.models.answers import Answers
+from nomic_scaffold.models.lock import LockPaths
 from nomic_scaffold.models.progress import Progress
 from nomic_scaffold.models.spec import ProjectSpec
 
@@ -27,8 +30,10 @@ class NewProject:
     files: int
     locks: tuple[str, ...]
     """Paths of the derived files, relative to `root`."""
+    missing: tuple[str, ...]
+    """Locks that are not there yet, one plain sentence each; `nomic-scaffold lock` adds them."""
     notes: tuple[str, ...]
-    """What was not done or was changed, one plain sentence each, with the command that does it."""
+    """What else to know, one plain sentence each."""
     commit: git.FirstCommit | None
 
 
@@ -49,31 +54,27 @@ def new(
     with staged_folder(destination, last=scaffold_toml.NAME) as root:
         progress.say(f"rendering the template of {answers.name}")
         template.render(root, answers)
-        notes = list(_adopt(root, environment)) if environment else []
+        adopted = _adopt(root, environment) if environment else ()
         spec = project.read_spec(root)
         locks, missing = write_locks(root, spec, offline=offline, progress=progress)
-        notes += missing
-        done = None
-        if commit:
-            around = git.enclosing_repository(destination)
-            if around is None:
-                done = git.first_commit(root, f"Project made by nomic-scaffold {spec.tool_version}")
-            else:
-                done = git.FirstCommit(outcome="inside a repository", detail=str(around))
-        files = sum(1 for path in root.rglob("*") if path.is_file() and ".git" not in path.relative_to(root).parts)
+        files = sum(1 for path in root.rglob("*") if path.is_file())
+        done = _commit(root, destination, spec) if commit else None
     return NewProject(
-        root=destination, answers=answers, files=files, locks=tuple(locks), notes=tuple(notes), commit=done
+        root=destination,
+        answers=answers,
+        files=files,
+        locks=tuple(locks),
+        missing=tuple(missing),
+        notes=(*adopted, *warnings(answers)),
+        commit=done,
     )
 
 
 def write_locks(root: Path, spec: ProjectSpec, *, offline: bool, progress: Progress) -> tuple[list[str], list[str]]:
     """Write the derived files that are at hand; give their paths, and a sentence for each kind that is missing."""
     written = [*_golden(root, spec), *_weights(root, spec)]
-    missing = []
-    if conda := _reference_locks(root, spec):
-        written += conda
-    else:
-        missing.append("no reference lock is for these answers: nomic-scaffold lock solves and writes conda-lock.yml")
+    conda, missing = _reference_locks(root)
+    written += conda
     try:
         pypi.lock(
             spec.pypi_requirements,
@@ -85,15 +86,21 @@ def write_locks(root: Path, spec: ProjectSpec, *, offline: bool, progress: Progr
         )
         written.append("locks/pylock.toml")
     except ScaffoldError as error:
-        # Without an index, or with an answer that it has no files for, there is a project all the same.
-        why = error.message.split(" cause: ")[0].split("; ")[0]
-        missing.append(f"locks/pylock.toml is not there yet ({why}): nomic-scaffold lock adds it")
+        # Without an index, or with one that has no such files, there is a project all the same.
+        missing.append(f"locks/pylock.toml is not there yet: {error.message.split(' cause: ')[0]}")
     return sorted(written), missing
+
+
+def _adopt(root: Path, environment: adopt.Adopted) -> tuple[str, ...]:
+    path = root / environment_yml.NAME
+    merged = adopt.merge(environment, path.read_text(encoding="utf-8"))
+    atomic.write_text(path, merged.text)
+    return merged.notes
 
 
 def _golden(root: Path, spec: ProjectSpec) -> Iterator[str]:
     """Copy the golden vectors of the pinned model file, where the tool ships some."""
-    for source in _shipped_files("golden", "*.json"):
+    for source in _shipped("golden", "*.json"):
         text = source.read_bytes()
         if json.loads(text).get("model_sha256") == spec.model.sha256:
             atomic.write_bytes(root / "locks" / "golden.json", text)
@@ -103,8 +110,7 @@ def _golden(root: Path, spec: ProjectSpec) -> Iterator[str]:
 
 def _weights(root: Path, spec: ProjectSpec) -> Iterator[str]:
     """Write down where the pinned model file can be had, from the manifest that ships with the tool."""
-    for source in _shipped_files("manifests", "*.toml"):
-        known = manifest.parse(source.read_text(encoding="utf-8"), path=source.name)
+    for known in read_manifests():
         files = tuple(file for file in known.files if file.sha256 == spec.model.sha256)
         if files:
             text = known.model_copy(update={"files": files}).model_dump_json(by_alias=True, indent=1)
@@ -113,20 +119,44 @@ def _weights(root: Path, spec: ProjectSpec) -> Iterator[str]:
             return
 
 
-def _shipped_files(folder: str, pattern: str) -> list[Path]:
+def _reference_locks(root: Path) -> tuple[list[str], list[str]]:
+    """Copy the shipped locks whose inputs, by digest, are this project's; give their paths, and what fits none."""
+    written, missing = [], []
+    wanted = lock_inputs.read(
+        (root / environment_yml.NAME).read_text(encoding="utf-8"),
+        (root / scaffold_toml.NAME).read_text(encoding="utf-8"),
+    )
+    for accelerator in dict.fromkeys(inputs.accelerator for inputs in wanted):
+        paths = LockPaths(accelerator=accelerator)
+        digests = {
+            inputs.platform: lock_inputs.digest(lock_inputs.lines(inputs))
+            for inputs in wanted
+            if inputs.accelerator == accelerator
+        }
+        sources = {
+            name: name.removeprefix("locks/") for name in (paths.lock, paths.environment, paths.virtual_packages)
+        }
+        found = _shipped("locks", paths.lock.removeprefix("locks/"))
+        records = lock_header.parse(found[0].read_text(encoding="utf-8")) if found else None
+        if records is None or {record.platform: record.digest for record in records} != digests:
+            missing.append(f"{paths.lock} is not there yet: no shipped lock is for these answers")
+            continue
+        names += [paths.explicit(platform, sha256=sha256) for platform in digests for sha256 in (False, True)]
+        for name in names:
+            atomic.write_bytes(root / name, shipped("locks", name.removeprefix("locks/")).read_bytes())
+        written += names
+    return written, missing
+
+
+def _shipped(folder: str, pattern: str) -> list[Path]:
     try:
         return sorted(shipped(folder).glob(pattern))
     except FileNotFoundError:
         return []
 
 
-def _reference_locks(root: Path, spec: ProjectSpec) -> list[str]:
-    """Copy the reference locks whose inputs are this project's; give their paths, or none when one doesn't fit."""
-    return []
-
-
-def _adopt(root: Path, environment: adopt.Adopted) -> Iterator[str]:
-    path = root / environment_yml.NAME
-    merged = adopt.merge(environment, path.read_text(encoding="utf-8"))
-    atomic.write_text(path, merged.text)
-    yield from merged.notes
+def _commit(root: Path, destination: Path, spec: ProjectSpec) -> git.FirstCommit:
+    around = git.enclosing_repository(destination)
+    if around is not None:
+        return git.FirstCommit(outcome="inside a repository", detail=str(around))
+    return git.first_commit(root, f"Project made by nomic-scaffold {spec.tool_version}")
