@@ -133,9 +133,7 @@ def _reference_locks(root: Path) -> tuple[list[str], list[str]]:
             for inputs in wanted
             if inputs.accelerator == accelerator
         }
-        sources = {
-            name: name.removeprefix("locks/") for name in (paths.lock, paths.environment, paths.virtual_packages)
-        }
+        names = [paths.lock, paths.environment, paths.virtual_packages]
         found = _shipped("locks", paths.lock.removeprefix("locks/"))
         records = lock_header.parse(found[0].read_text(encoding="utf-8")) if found else None
         if records is None or {record.platform: record.digest for record in records} != digests:
