@@ -138,9 +138,7 @@ def serve(folder: Path) -> Iterator[Served]:
                 self.close_connection = True
                 self.wfile.flush()
                 if fault.reset_at is not None:
-                    self.connection.setsockopt(
-                        socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00"
-                    )
+                    self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
                     self.connection.close()
                 else:
                     self.connection.shutdown(socket.SHUT_RDWR)

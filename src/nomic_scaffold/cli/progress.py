@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -73,17 +74,18 @@ class _Bar:
 
 
 class _Plain:
-    """One line at each quarter of a known total, so that a log shows life."""
+    """One line at each quarter of a known total, so that a log shows life; none for what is over in a second."""
 
     def __init__(self, label: str, *, total: int | None, unit: Unit) -> None:
         self._label, self._total, self._unit = label, total, unit
         self._seen, self._quarter = 0, 0
+        self._start = time.monotonic()
         self._lock = threading.Lock()
 
     def advance(self, amount: int) -> None:
         with self._lock:
             self._seen += amount
-            if not self._total:
+            if not self._total or time.monotonic() - self._start < 1:
                 return
             quarter = min(4, 4 * self._seen // self._total)
             if quarter > self._quarter:

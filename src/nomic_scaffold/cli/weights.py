@@ -49,9 +49,11 @@ def verify(options: Options) -> None:
     shape = options.format_in("console", "json")
     seen = weights.verify(options.root(), progress=progress_for(options))
     click.echo(seen.model_dump_json(indent=2) if shape == "json" else _judged(seen))
-    for status, error in ((Status.FAIL, HashMismatchError), (Status.UNKNOWN, UnavailableError)):
-        if found := [result for result in seen.results if result.status is status]:
-            raise error(f"{seen.path}: {found[-1 if status is Status.FAIL else 0].detail}", hint=found[0].hint or None)
+    for result in seen.results:
+        if result.status is Status.UNKNOWN:
+            raise UnavailableError(result.detail, hint=result.hint or None)
+    if failed := [result for result in seen.results if result.status is Status.FAIL]:
+        raise HashMismatchError(f"{seen.path}: {failed[-1].detail}", hint=failed[-1].hint)
 
 
 @command.command("add")
