@@ -7,18 +7,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from nomic_scaffold.adapters import git, project, pypi, template
+from nomic_scaffold.adapters import git, project, template
 from nomic_scaffold.adapters.weights.known import read_manifests
 from nomic_scaffold.disk import atomic
 from nomic_scaffold.disk.shipped import shipped
 from nomic_scaffold.disk.staging import staged_folder
 from nomic_scaffold.errors import ScaffoldError
-from nomic_scaffold.formats import adopt, environment_yml, lock_header, lock_inputs, scaffold_toml
+from nomic_scaffold.formats import adopt, environment_yml, lock_header, lock_inputs, pylock, scaffold_toml
 from nomic_scaffold.formats.answers import warnings
 from nomic_scaffold.models.answers import Answers
 from nomic_scaffold.models.lock import LockPaths
 from nomic_scaffold.models.progress import Progress
 from nomic_scaffold.models.spec import ProjectSpec
+
+_PYLOCK = f"locks/{pylock.NAME}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,21 +75,13 @@ def new(
 def write_locks(root: Path, spec: ProjectSpec, *, offline: bool, progress: Progress) -> tuple[list[str], list[str]]:
     """Write the derived files that are at hand; give their paths, and a sentence for each kind that is missing."""
     written = [*_golden(root, spec), *_weights(root, spec)]
-    conda, missing = _reference_locks(root)
+    conda, missing = _conda_locks(root)
     written += conda
     try:
-        pypi.lock(
-            spec.pypi_requirements,
-            python=spec.pypi_python,
-            destination=root / "locks" / "pylock.toml",
-            offline=offline,
-            patient=False,
-            progress=progress,
-        )
-        written.append("locks/pylock.toml")
+        written.append(_pypi_lock(root, spec, offline=offline, progress=progress))
     except ScaffoldError as error:
         # Without an index, or with one that has no such files, there is a project all the same.
-        missing.append(f"locks/pylock.toml is not there yet: {error.message.split(' cause: ')[0]}")
+        missing.append(f"{_PYLOCK} is not there yet: {error.message.split(' cause: ')[0]}")
     return sorted(written), missing
 
 
@@ -119,7 +113,28 @@ def _weights(root: Path, spec: ProjectSpec) -> Iterator[str]:
             return
 
 
-def _reference_locks(root: Path) -> tuple[list[str], list[str]]:
+def _pypi_lock(root: Path, spec: ProjectSpec, *, offline: bool, progress: Progress) -> str:
+    """Copy the shipped PyPI lock when it is for these requirements, else ask the user's index; give its path."""
+    made_from = f'inputs-digest = "{pylock.inputs_digest(spec.pypi_requirements, spec.pypi_python)}"'
+    for source in _shipped("locks", pylock.NAME):
+        text = source.read_text(encoding="utf-8")
+        if text.rstrip().endswith(made_from):
+            atomic.write_text(root / _PYLOCK, text)
+            return _PYLOCK
+    from nomic_scaffold.adapters import pypi
+
+    pypi.lock(
+        spec.pypi_requirements,
+        python=spec.pypi_python,
+        destination=root / _PYLOCK,
+        offline=offline,
+        patient=False,
+        progress=progress,
+    )
+    return _PYLOCK
+
+
+def _conda_locks(root: Path) -> tuple[list[str], list[str]]:
     """Copy the shipped locks whose inputs, by digest, are this project's; give their paths, and what fits none."""
     written, missing = [], []
     wanted = lock_inputs.read(
