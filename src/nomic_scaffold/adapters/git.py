@@ -37,6 +37,7 @@ class FirstCommit:
 def enclosing_repository(folder: Path) -> Path | None:
     """Find the repository that tracks `folder` (which need not exist yet); None when none does."""
     git = shutil.which("git")
+    folder = folder.parent.resolve() / folder.name
     for parent in folder.parents:
         if (parent / ".git").exists():
             if git and _run(git, parent, "check-ignore", "--quiet", "--", str(folder)).returncode == 0:

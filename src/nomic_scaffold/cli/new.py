@@ -66,7 +66,7 @@ def command(
     if environment is not None:
         known = {**environment.answers, **known}
     asking = not (defaults or options.in_ci) and sys.stdin.isatty() and sys.stderr.isatty()
-    folder = destination.absolute().name or "project"
+    folder = destination.resolve().name or "project"
     answers = resolve(known, folder=folder, ask=_ask if asking else None)
     with _ended_politely():
         made = new(

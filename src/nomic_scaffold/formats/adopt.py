@@ -79,15 +79,18 @@ def merge(adopted: Adopted, ours: str) -> Merged:
     Raises InputError with the line of a requirement that excludes what is needed.
     """
     theirs, wanted = adopted.parsed, environment_yml.parse(ours)
-    have = {name_of(line): line for line in theirs.requirements}
-    for line in wanted.requirements:
-        if (found := have.get(name_of(line))) and name_of(line) != "python" and not _overlap(found, line):
+    needed = {name_of(line): line for line in wanted.requirements if name_of(line) != "python"}
+    for entry in theirs.entries:
+        line = needed.get(name_of(entry.text), "")
+        if entry.manager == "conda" and line and not _overlap(entry.text, line):
             raise InputError(
-                f"{found!r} excludes what the embedding code needs: {line!r}",
+                f"{entry.text!r} excludes what the embedding code needs: {line!r}",
                 path=adopted.path,
-                line=theirs.lines[found],
+                line=entry.line,
                 hint=f"write: - {line}",
             )
+    # A line with a selector is for some platforms only; the code runs on all of them.
+    have = {name_of(entry.text) for entry in theirs.entries if entry.selector is None and entry.manager == "conda"}
     conda = [line for line in wanted.requirements if name_of(line) not in have]
     pip_names = {name_of(line) for line in theirs.pip_requirements}
     pip = [line for line in wanted.pip_requirements if name_of(line) not in pip_names]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,14 +14,14 @@ from nomic_scaffold.disk import atomic
 from nomic_scaffold.disk.shipped import shipped
 from nomic_scaffold.disk.staging import staged_folder
 from nomic_scaffold.errors import ScaffoldError
-from nomic_scaffold.formats import adopt, environment_yml, lock_header, lock_inputs, pylock, scaffold_toml
+from nomic_scaffold.formats import adopt, environment_yml, lock_header, lock_inputs, pylock_digest, scaffold_toml
 from nomic_scaffold.formats.answers import warnings
 from nomic_scaffold.models.answers import Answers
 from nomic_scaffold.models.lock import LockPaths
 from nomic_scaffold.models.progress import Progress
 from nomic_scaffold.models.spec import ProjectSpec
 
-_PYLOCK = f"locks/{pylock.NAME}"
+_PYLOCK = "locks/pylock.toml"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +53,7 @@ def new(
 
     `environment` takes the place of the template's environment.yml. Raises UsageError for a destination that can't be.
     """
-    destination = destination.absolute()
+    destination = Path(os.path.abspath(destination))  # noqa: PTH100 - a link to be stays a link
     with staged_folder(destination, last=scaffold_toml.NAME) as root:
         progress.say(f"rendering the template of {answers.name}")
         template.render(root, answers)
@@ -115,8 +116,8 @@ def _weights(root: Path, spec: ProjectSpec) -> Iterator[str]:
 
 def _pypi_lock(root: Path, spec: ProjectSpec, *, offline: bool, progress: Progress) -> str:
     """Copy the shipped PyPI lock when it is for these requirements, else ask the user's index; give its path."""
-    made_from = f'inputs-digest = "{pylock.inputs_digest(spec.pypi_requirements, spec.pypi_python)}"'
-    for source in _shipped("locks", pylock.NAME):
+    made_from = f'inputs-digest = "{pylock_digest.inputs_digest(spec.pypi_requirements, spec.pypi_python)}"'
+    for source in _shipped("locks", "pylock.toml"):
         text = source.read_text(encoding="utf-8")
         if text.rstrip().endswith(made_from):
             atomic.write_text(root / _PYLOCK, text)
