@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
 
+from nomic_scaffold.checks.golden import KnownVectors
+from nomic_scaffold.checks.judge import Expected, judge
 from nomic_scaffold.checks.vectors import centred, decode, encode, unit
 from nomic_scaffold.models.evidence import (
     CaseFailure,
@@ -16,9 +18,11 @@ from nomic_scaffold.models.evidence import (
     MachineFacts,
     Matrix,
     PrivacyEvidence,
+    Unavailable,
     WeightsEvidence,
 )
 from nomic_scaffold.models.probe import Golden, GoldenText, LanguageTexts, Pair, Passage, ProbeTexts, Task
+from nomic_scaffold.models.report import CheckResult, Group, Place, Report, Status
 from nomic_scaffold.models.spec import ModelPin, ProjectSpec, Tolerance
 
 DIMENSION = 64
@@ -219,3 +223,37 @@ def evidence(model: Model | None = None, *, runtime: str = "torch") -> Evidence:
 def spec(**changes: object) -> ProjectSpec:
     """Give the project with some fields changed."""
     return replace(SPEC, **changes)  # type: ignore[arg-type]
+
+
+def report(**changes: object) -> Report:
+    """Give the report of the healthy project, with parts of its evidence changed."""
+    expected = Expected(
+        spec=SPEC,
+        texts=TEXTS,
+        known_vectors=KnownVectors(shipped=golden(), own=None),
+        digests={"scaffold.toml": "ab" * 32},
+        places={Group.WEIGHTS: Place(file="scaffold.toml", line=38)},
+    )
+    groups = (Group.WEIGHTS, Group.EMBEDDINGS, Group.LANGUAGES, Group.PRIVACY)
+    return judge(expected, evidence().model_copy(update=changes), groups=groups)
+
+
+@cache
+def passed() -> Report:
+    """Give a report in which all passed."""
+    return report()
+
+
+@cache
+def failed() -> Report:
+    """Give a report with failures, an unknown, and text that is awkward in every format."""
+    wrong = changed(embeddings(Model(normalise=lambda text: text)), "golden:clustering", lambda rows: rows)
+    found = report(
+        weights=WeightsEvidence(file="model.gguf", size=1000, sha256="0" * 64),
+        embeddings=wrong,
+        privacy=Unavailable(
+            unavailable='the probe died: <b>"50%"</b> | `x`\n\x00 & 100 €', hint="nomic-scaffold doctor"
+        ),
+    )
+    odd = CheckResult(code="EMB010", title="bits", status=Status.WARN, detail="a warning, with: commas")
+    return found.model_copy(update={"results": (*found.results, odd)})

@@ -43,7 +43,9 @@ def check_embeddings(
 ) -> EmbeddingsJudgement:
     """Judge the vectors; `weights_pinned` says whether the model file is the pinned one, None if nobody looked."""
     if isinstance(evidence, Unavailable):
-        told = codes.EMB_RUNS.result(Status.UNKNOWN, evidence.unavailable, hint="nomic-scaffold doctor")
+        told = codes.EMB_RUNS.result(
+            Status.UNKNOWN, evidence.unavailable, hint=evidence.hint or "nomic-scaffold doctor"
+        )
         return EmbeddingsJudgement(results=(told,))
     subject = Subject(spec=spec, texts=texts, evidence=evidence, cases=Cases(evidence, spec.model.dimension))
     held = golden.check_golden(subject, known=known, weights_pinned=weights_pinned)
@@ -75,16 +77,16 @@ def _checks(evidence: EmbeddingsEvidence) -> list[tuple[Code, Check]]:
         (codes.EMB_ALONE, invariance.alone),
         (codes.EMB_ORDER, invariance.order),
     ]
-    if evidence.runtime == "torch":
-        made += [(codes.EMB_THREADS, invariance.threads)]
-        if evidence.engine == "fast":
-            made += [(codes.EMB_BITS, invariance.bits), (codes.EMB_ENGINES, invariance.engines)]
+    fast = evidence.runtime == "torch" and evidence.engine == "fast"
+    made += [(codes.EMB_THREADS, invariance.threads)] if evidence.runtime == "torch" else []
+    made += [(codes.EMB_BITS, invariance.bits)] if fast else []
     return [
         *made,
         (codes.EMB_PREFIX, invariance.prefix),
         (codes.EMB_CASE, invariance.case),
         (codes.EMB_DIMENSION, invariance.dimension),
         (codes.EMB_REFUSE, refusal.refusals),
+        *([(codes.EMB_ENGINES, invariance.engines)] if fast else []),
         (codes.EMB_RELATED, similarity.related),
         (codes.EMB_RETRIEVAL, similarity.retrieval),
     ]

@@ -109,7 +109,7 @@ def _hold(
                     weights_pinned=weights_pinned,
                 )
             )
-            detail = f"{len(off)} of {len(deviations)} texts are off: {_names(off)}. {summary(deviations, bars)}. "
+            detail = f"{len(off)} of {len(deviations)} texts are off: {_names(off)}; {summary(deviations, bars)}. "
             detail += f"Likeliest cause: {cause.sentence}"
             return code.result(Status.FAIL, detail, hint=cause.hint, place=place), deviations, cause
     except NotSeenError as error:

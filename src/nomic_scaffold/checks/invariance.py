@@ -51,7 +51,8 @@ def engines(subject: Subject) -> CheckResult:
     evidence = subject.evidence
     bar = ENGINES.get(evidence.dtype, bars_of(subject.spec, evidence.dtype).component)
     worst, where, _ = _worst(subject, "reference")
-    detail = f"largest difference of one component {worst:.1e} ({where or 'none'}); the bar is {bar:.0e}"
+    at = f" ({where})" if where else ""
+    detail = f"largest difference of one component {worst:.1e}{at}; the bar is {bar:.0e}"
     return codes.EMB_ENGINES.result(Status.PASS if worst <= bar else Status.FAIL, detail)
 
 

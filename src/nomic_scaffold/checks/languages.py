@@ -29,7 +29,8 @@ def check_languages(
 ) -> tuple[tuple[CheckResult, ...], tuple[LanguageRow, ...]]:
     """Judge the languages of scaffold.toml; give a row for every language, asked for or not."""
     if isinstance(evidence, Unavailable):
-        told = codes.LNG_LOOKED.result(Status.UNKNOWN, evidence.unavailable, hint="nomic-scaffold doctor", place=place)
+        hint = evidence.hint or "nomic-scaffold doctor"
+        told = codes.LNG_LOOKED.result(Status.UNKNOWN, evidence.unavailable, hint=hint, place=place)
         return (told,), ()
     cases = Cases(evidence, spec.model.dimension)
     rows = tuple(_row(language, cases, evidence, asked=language.code in spec.languages) for language in texts.languages)

@@ -15,7 +15,8 @@ WAYS = {
 def check_privacy(evidence: PrivacyEvidence | Unavailable) -> tuple[CheckResult, ...]:
     """Judge the attempts; what was not watched is said."""
     if isinstance(evidence, Unavailable):
-        return (codes.PRV_WATCHED.result(Status.UNKNOWN, evidence.unavailable, hint="nomic-scaffold doctor"),)
+        hint = evidence.hint or "nomic-scaffold doctor"
+        return (codes.PRV_WATCHED.result(Status.UNKNOWN, evidence.unavailable, hint=hint),)
     if not evidence.watched:
         return (codes.PRV_WATCHED.result(Status.UNKNOWN, "the probe ran without watching the network"),)
     told = "; ".join(words for way, words in WAYS.items() if way in evidence.watched)

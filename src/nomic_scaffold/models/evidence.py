@@ -13,6 +13,8 @@ class Unavailable(Boundary):
     """A part that could not be looked at, and why; never a pass."""
 
     unavailable: str
+    hint: str = ""
+    """The next command to type, when there is one."""
 
 
 class MachineFacts(Boundary):

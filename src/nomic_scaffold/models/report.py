@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import StrEnum
+from typing import Literal
 
 from pydantic import Field
 
@@ -18,6 +20,12 @@ class Status(StrEnum):
     WARN = "warn"
     FAIL = "fail"
     UNKNOWN = "unknown"
+
+
+def worst(statuses: Iterable[Status]) -> Status:
+    """Give the status that decides: a failure, else what could not be seen, else a warning, else a pass."""
+    seen = set(statuses)
+    return next((s for s in (Status.FAIL, Status.UNKNOWN, Status.WARN) if s in seen), Status.PASS)
 
 
 class Group(StrEnum):
@@ -145,7 +153,7 @@ class Figures(Boundary):
 class Report(Boundary):
     """Everything that `verify` says."""
 
-    schema_version: int = 1
+    schema_version: Literal[1] = 1
     subject: str
     tool_version: str
     made_at: str
@@ -153,11 +161,23 @@ class Report(Boundary):
     results: tuple[CheckResult, ...]
     figures: Figures = Figures()
 
+    def of(self, group: Group) -> tuple[CheckResult, ...]:
+        """The results of one group, in order."""
+        return tuple(result for result in self.results if result.group is group)
+
+    def groups(self) -> tuple[Group, ...]:
+        """The groups that were asked for, in the order of the chain."""
+        return tuple(group for group in Group if self.of(group))
+
+    def count(self, *statuses: Status) -> int:
+        """How many results have one of these statuses."""
+        return sum(result.status in statuses for result in self.results)
+
     def exit_code(self, *, strict: bool = False) -> ExitCode:
-        """0 when all passed; 1 when one failed; else 6 when one could not be looked at."""
+        """0 when all passed; 1 when one failed; else 6 when one could not be looked at, or nothing was."""
         seen = {result.status for result in self.results}
         if Status.FAIL in seen or (strict and Status.WARN in seen):
             return ExitCode.CHECK_FAILED
-        if Status.UNKNOWN in seen:
+        if Status.UNKNOWN in seen or not seen:
             return ExitCode.UNAVAILABLE
         return ExitCode.OK
