@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mimetypes
 import socket
 import threading
 import time
@@ -29,6 +30,10 @@ class Fault:
     delay: float = 0.0
     """Seconds to wait before each block of 64 KiB."""
     ignore_range: bool = False
+    no_length: bool = False
+    """Do not say how long the answer is; the end of the connection ends it."""
+    etag: str | None = None
+    """Say that the file is this version of itself."""
     times: int | None = None
 
 
@@ -50,6 +55,8 @@ class Served:
     faults: dict[str, Fault] = field(default_factory=dict)
     """Path (with leading slash) -> fault; `*` is every path."""
     requests: list[Request] = field(default_factory=list)
+    authorization: str | None = None
+    """The value of the header of that name without which every answer is 401."""
 
 
 @contextmanager
@@ -80,6 +87,12 @@ def serve(folder: Path) -> Iterator[Served]:
         def _answer(self, *, body: bool) -> None:
             path = unquote(urlsplit(self.path).path)
             served.requests.append(Request(self.command, path, dict(self.headers.items())))
+            if served.authorization not in (None, self.headers.get("Authorization")):
+                self.send_response(401)
+                self.send_header("WWW-Authenticate", 'Basic realm="packages"')
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+                return
             fault = self._fault(path)
             if fault.status is not None:
                 self.send_response(fault.status)
@@ -99,7 +112,10 @@ def serve(folder: Path) -> Iterator[Served]:
             data = bytearray(file.read_bytes())
             if fault.flip_at is not None:
                 data[fault.flip_at] ^= 1
+            etag = fault.etag or f'"{file.stat().st_mtime_ns:x}-{file.stat().st_size:x}"'
             start, wanted = 0, self.headers.get("Range")
+            if self.headers.get("If-Range", etag) != etag:
+                wanted = None
             if wanted and wanted.startswith("bytes=") and not fault.ignore_range:
                 first, _, last = wanted.removeprefix("bytes=").partition("-")
                 start = int(first) if first else len(data) - int(last)
@@ -118,8 +134,13 @@ def serve(folder: Path) -> Iterator[Served]:
             for name, value in fault.headers.items():
                 self.send_header(name, value)
             self.send_header("Accept-Ranges", "bytes")
-            self.send_header("ETag", f'"{file.stat().st_mtime_ns:x}-{file.stat().st_size:x}"')
-            self.send_header("Content-Length", str(len(data)))
+            if "Content-Type" not in fault.headers:
+                self.send_header("Content-Type", mimetypes.guess_type(file.name)[0] or "application/octet-stream")
+            self.send_header("ETag", etag)
+            if fault.no_length:
+                self.close_connection = True
+            elif "Content-Length" not in fault.headers:
+                self.send_header("Content-Length", str(len(data)))
             self.end_headers()
             if body:
                 self._send(bytes(data), fault)
@@ -143,7 +164,11 @@ def serve(folder: Path) -> Iterator[Served]:
                 else:
                     self.connection.shutdown(socket.SHUT_RDWR)
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    class Server(ThreadingHTTPServer):
+        def handle_error(self, request: object, client_address: object) -> None:
+            """Keep quiet about clients that hang up: that is what tests make them do."""
+
+    server = Server(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -91,7 +92,7 @@ def make_split(folder: Path, content: bytes, *, lead: int = 1000) -> Split:
     deflate = zlib.compressobj(9, zlib.DEFLATED, -15)
     joined = bytes(lead) + header
     cuts, points = [], []
-    step = len(content) // 3
+    step = -(-len(content) // 3)
     for start in range(0, len(content), step):
         joined += deflate.compress(content[start : start + step]) + deflate.flush(zlib.Z_FULL_FLUSH)
         if start + step < len(content):
@@ -100,7 +101,7 @@ def make_split(folder: Path, content: bytes, *, lead: int = 1000) -> Split:
     joined += deflate.flush()
     edges = [0, *cuts, len(joined)]
     parts = []
-    for number, (start, stop) in enumerate(zip(edges, edges[1:], strict=False)):
+    for number, (start, stop) in enumerate(itertools.pairwise(edges)):
         wheel, member = f"part_{number}-0.0.1-py3-none-any.whl", f"part_{number}/input/all.zip.{number:03}"
         with zipfile.ZipFile(folder / wheel, "w", zipfile.ZIP_DEFLATED) as archive:
             archive.writestr(f"part_{number}/__init__.py", "")

@@ -134,12 +134,12 @@ class _Retries:
 
     def wait(self, error: _BrokenError, *, news: bool) -> None:
         """Wait for the next attempt, or raise SourceError when there have been enough."""
-        self._failures = 1 if news else self._failures + 1
+        self._failures = 0 if news else self._failures + 1
         if self._failures >= self._patience.attempts or not error.connected:
             raise SourceError(error.reason) from error
         if error.wait is not None and error.wait > self._patience.longest_wait:
             raise SourceError(f"{error.reason} and asks to wait {error.wait:.0f} s") from error
-        backoff = self._patience.first_wait * 2.0 ** (self._failures - 1)
+        backoff = self._patience.first_wait * 2.0 ** max(0, self._failures - 1)
         self._patience.sleep(min(self._patience.longest_wait, backoff) if error.wait is None else error.wait)
 
 
@@ -182,6 +182,7 @@ class _Run:
         self._tag = part.with_name(part.name + ".etag")
         self._hash = hashlib.sha256()
         self._answers = 0
+        self._from_disk = False
         self.have = 0
         part.parent.mkdir(parents=True, exist_ok=True)
         if part.exists():
@@ -193,7 +194,7 @@ class _Run:
                 self._hash.update(block)
                 self.have += len(block)
                 self._meter.advance(len(block))
-        self._answers = 1
+        self._from_disk = self.have > 0
         if self.have > self._remote.size:
             self.start_over()
 
@@ -202,7 +203,7 @@ class _Run:
         self._part.write_bytes(b"")
         self._tag.unlink(missing_ok=True)
         self._meter.advance(-self.have)
-        self._hash, self.have, self._answers = hashlib.sha256(), 0, 0
+        self._hash, self.have, self._answers, self._from_disk = hashlib.sha256(), 0, 0, False
 
     def discard(self) -> None:
         """Delete what was fetched."""
@@ -215,7 +216,7 @@ class _Run:
         if self.have < self._remote.size:
             raise _BrokenError(f"broke off after {self.have:,} of {self._remote.size:,} bytes")
         if self._hash.hexdigest() != self._remote.sha256:
-            if self._answers > 1:
+            if self._from_disk or self._answers > 1:
                 raise _MixedError
             raise WrongBytesError(f"gave other bytes (sha256 {self._hash.hexdigest()})")
         self._tag.unlink(missing_ok=True)
