@@ -142,8 +142,8 @@ def _python(parsed: EnvironmentYml, requirement: str | None, path: str) -> dict[
 def _overlap(first: str, second: str) -> bool:
     """Tell whether two requirements of one package can both be met, as far as their versions say."""
     points = {Version("9999")}
-    for bound in _BOUND.finditer(_version_part(first) + "," + _version_part(second)):
-        points |= {Version(text) for text in (bound[2], f"{bound[2]}.9999") if _is_version(text)}
+    for bound in re.findall(r"\d[\w.!+]*", f"{_version_part(first)},{_version_part(second)}"):
+        points |= {Version(text) for text in (bound.rstrip("."), f"{bound.rstrip('.')}.9999") if _is_version(text)}
     return any(_accepts(first, point) and _accepts(second, point) for point in points)
 
 
@@ -209,35 +209,48 @@ def _insert(text: str, keys: tuple[str, ...], lines: list[str]) -> str:
     """Add items to the list at `keys`, after its last plain item; comments and order stay."""
     if not lines:
         return text
-    node = _node(yaml.compose(text, Loader=yaml.SafeLoader), keys)
-    if node is None:
-        if len(keys) == 1:
-            return f"{keys[0]}:\n" + "".join(f"  - {line}\n" for line in lines) + text
-        block = "- pip:\n" + "".join(f"    - {line}\n" for line in lines)
-        return _insert_block(text, _node(yaml.compose(text, Loader=yaml.SafeLoader), keys[:1]), block, end=True)
-    return _insert_block(text, node, "".join(f"- {line}\n" for line in lines), end=False)
+    text = _as_block(_as_block(text, keys[:1]), keys)
+    node = _node(text, keys)
+    if node is not None:
+        last = max((item.end_mark.line for item in node.value if isinstance(item, yaml.ScalarNode)), default=None)
+        return _write(text, node, last, [f"- {line}" for line in lines])
+    if len(keys) == 1:
+        return "".join([f"{keys[0]}:\n", *(f"  - {line}\n" for line in lines), text])
+    # No pip section yet: it becomes the last dependency.
+    above = _node(text, keys[:1])
+    assert above is not None
+    return _write(text, above, None, ["- pip:", *(f"    - {line}" for line in lines)])
 
 
-def _insert_block(text: str, node: yaml.Node | None, block: str, *, end: bool) -> str:
-    assert isinstance(node, yaml.SequenceNode)
-    if node.flow_style:
-        return _insert_into_flow(text, node, block)
-    indent = " " * node.start_mark.column
-    plain = [item for item in node.value if isinstance(item, yaml.ScalarNode)]
+def _write(text: str, node: yaml.SequenceNode, last: int | None, items: list[str]) -> str:
+    """Write `items` into a block list below line `last` (from 0), or at its end."""
     rows = text.splitlines(keepends=True)
-    if rows and not rows[-1].endswith("\n"):
+    if not rows[-1].endswith("\n"):
         rows[-1] += "\n"
-    last = _last_line(node) if end or not plain else max(item.end_mark.line for item in plain)
-    added = "".join(f"{indent}{row}\n" for row in [_ADDED, *block.splitlines()])
-    return "".join([*rows[: last + 1], added, *rows[last + 1 :]])
+    after = (_last_line(node) if last is None else last) + 1
+    indent = " " * node.start_mark.column
+    return "".join([*rows[:after], *(f"{indent}{row}\n" for row in (_ADDED, *items)), *rows[after:]])
 
 
-def _insert_into_flow(text: str, node: yaml.SequenceNode, block: str) -> str:
-    """Rewrite `[a, b]` as a block list, as the additions have lines of their own."""
+def _as_block(text: str, keys: tuple[str, ...]) -> str:
+    """Rewrite the list at `keys` with a line for each item, where it is written as `[a, b]`."""
+    node = _node(text, keys)
+    if node is None or not node.flow_style:
+        return text
+    above = _node(text, keys[:-1]) if keys[:-1] else None
+    indent = " " * (above.start_mark.column + 4 if above else 2)
+    rows = []
+    for item in node.value:
+        if isinstance(item, yaml.MappingNode):
+            rows += ["- pip:", *(f"    - {_written(text, entry)}" for entry in item.value[0][1].value)]
+        else:
+            rows.append(f"- {_written(text, item)}")
     start, stop = node.start_mark.index, node.end_mark.index
-    items = [text[item.start_mark.index : item.end_mark.index] for item in node.value]
-    rows = [*(f"- {item}" for item in items), _ADDED, *block.splitlines()]
-    return text[:start].rstrip(" ") + "\n" + "\n".join(f"  {row}" for row in rows) + text[stop:]
+    return text[:start].rstrip(" ") + "".join(f"\n{indent}{row}" for row in rows) + text[stop:]
+
+
+def _written(text: str, node: yaml.Node) -> str:
+    return text[node.start_mark.index : node.end_mark.index]
 
 
 def _last_line(node: yaml.Node) -> int:
@@ -248,11 +261,11 @@ def _last_line(node: yaml.Node) -> int:
     return int(node.end_mark.line)
 
 
-def _node(root: yaml.Node | None, keys: tuple[str, ...]) -> yaml.Node | None:
-    """Follow mapping keys; `pip` is looked for in the mappings inside a list."""
-    node = root
+def _node(text: str, keys: tuple[str, ...]) -> yaml.SequenceNode | None:
+    """Find the list at `keys`; `pip` is looked for in the mappings inside a list."""
+    node: yaml.Node | None = yaml.compose(text, Loader=yaml.SafeLoader)
     for key in keys:
         mappings = node.value if isinstance(node, yaml.SequenceNode) else [node]
         pairs = [pair for mapping in mappings if isinstance(mapping, yaml.MappingNode) for pair in mapping.value]
         node = next((value for name, value in pairs if name.value == key), None)
-    return node
+    return node if isinstance(node, yaml.SequenceNode) else None
