@@ -157,32 +157,21 @@ def _fill(
     progress: Progress,
 ) -> None:
     """Make a virtual environment in `staging` and put the wheels into it."""
-    scratch = staging.with_name(staging.name + ".txt")
-    scratch.write_text("".join(f"{one.requirement}\n" for one in chosen), encoding="utf-8")
-    try:
-        arguments: list[str | Path] = [
-            "venv",
-            "--clear",
-            "--relocatable",
-            "--python",
-            interpreter.path,
-            "--prompt",
-            "nomic-scaffold",
-            staging,
-        ]
-        run_uv(arguments, offline=offline, cwd=staging.parent, index=False)
-        # Copies, not hard links: an edit in the environment must not reach uv's cache and, from there, other projects.
-        sync: list[str | Path] = ["pip", "sync", scratch, "--python", python_of(staging), "--link-mode", "copy"]
-        sync += ["--require-hashes", "--only-binary", ":all:", "--allow-empty-requirements"]
-        if wheels is not None and wheels.is_dir():
-            sync += ["--find-links", wheels]
-        total = sum(one.file.size or 0 for one in chosen)
-        with progress.meter("wheels", total=total or None, unit="bytes") as meter:
-            listener = _Listener(chosen, meter)
-            run_uv(sync, offline=offline, cwd=staging.parent, listen=listener)
-            listener.finish(total)
-    finally:
-        scratch.unlink(missing_ok=True)
+    create: list[str | Path] = ["venv", "--clear", "--relocatable", "--prompt", "nomic-scaffold"]
+    run_uv([*create, "--python", interpreter.path, staging], offline=offline, cwd=staging.parent, index=False)
+    wanted = staging / "requirements.txt"
+    wanted.write_text("".join(f"{one.requirement}\n" for one in chosen), encoding="utf-8")
+    # Copies, not hard links: an edit in the environment must not reach uv's cache and, from there, other projects.
+    sync: list[str | Path] = ["pip", "sync", wanted, "--python", python_of(staging), "--link-mode", "copy"]
+    sync += ["--require-hashes", "--only-binary", ":all:", "--allow-empty-requirements"]
+    if wheels is not None and wheels.is_dir():
+        sync += ["--find-links", wheels]
+    total = sum(one.file.size or 0 for one in chosen)
+    with progress.meter("wheels", total=total or None, unit="bytes") as meter:
+        listener = _Listener(chosen, meter)
+        run_uv(sync, offline=offline, cwd=staging.parent, listen=listener)
+        listener.finish(total)
+    wanted.unlink()
 
 
 class _Listener:

@@ -76,7 +76,7 @@ def translate(text: str, *, offline: bool) -> ScaffoldError:
     """Turn what uv said on failing into one of our errors, with secrets taken out."""
     text = redact(text)
     shown = _essence(text)
-    if "Hash mismatch for" in text:
+    if re.search(r"Hash mismatch for|Bad CRC|failed to extract archive", text, re.IGNORECASE):
         return HashMismatchError(
             f"the index served other bytes than the lock pins: {shown}",
             hint="try another index (pip config set global.index-url URL); if the release was replaced: "

@@ -1,0 +1,61 @@
+"""A tiny package index on disk: wheels made on the spot, and the pages that list them."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import shutil
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+
+def make_wheel(
+    folder: Path,
+    name: str,
+    version: str,
+    files: Mapping[str, str] | None = None,
+    *,
+    requires: Sequence[str] = (),
+    scripts: Mapping[str, str] | None = None,
+    tag: str = "py3-none-any",
+) -> Path:
+    """Write a wheel with a module of the package's name, `files` beside it, and console `scripts`."""
+    module = name.replace("-", "_")
+    info = f"{module}-{version}.dist-info"
+    contents = {f"{module}/__init__.py": f"VERSION = {version!r}\n", **(files or {})}
+    contents[f"{info}/METADATA"] = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n" + "".join(
+        f"Requires-Dist: {line}\n" for line in requires
+    )
+    contents[f"{info}/WHEEL"] = f"Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: {tag}\n"
+    if scripts:
+        lines = "".join(f"{script} = {target}\n" for script, target in scripts.items())
+        contents[f"{info}/entry_points.txt"] = f"[console_scripts]\n{lines}"
+    record = "".join(f"{path},{_digest(text)},{len(text.encode())}\n" for path, text in contents.items())
+    contents[f"{info}/RECORD"] = f"{record}{info}/RECORD,,\n"
+    folder.mkdir(parents=True, exist_ok=True)
+    wheel = folder / f"{module}-{version}-{tag}.whl"
+    with zipfile.ZipFile(wheel, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path, text in contents.items():
+            archive.writestr(zipfile.ZipInfo(path, (2026, 1, 1, 0, 0, 0)), text)
+    return wheel
+
+
+def publish(root: Path, *wheels: Path) -> None:
+    """Add wheels to the index at `root`: files under files/, pages under simple/NAME/."""
+    (root / "files").mkdir(parents=True, exist_ok=True)
+    for wheel in wheels:
+        shutil.copyfile(wheel, root / "files" / wheel.name)
+    pages: dict[str, list[str]] = {}
+    for file in sorted((root / "files").iterdir()):
+        name = file.name.split("-")[0].replace("_", "-").lower()
+        link = f"../../files/{file.name}#sha256={hashlib.sha256(file.read_bytes()).hexdigest()}"
+        pages.setdefault(name, []).append(f'<a href="{link}">{file.name}</a><br>')
+    for name, links in pages.items():
+        page = root / "simple" / name / "index.html"
+        page.parent.mkdir(parents=True, exist_ok=True)
+        page.write_text("<!DOCTYPE html><html><body>\n" + "\n".join(links) + "\n</body></html>\n", encoding="utf-8")
+
+
+def _digest(text: str) -> str:
+    return "sha256=" + base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=").decode()
