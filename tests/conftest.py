@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.support.environments import nomic_environment, torch_environment
 from tests.support.weights import official_weights
 
 __all__ = ["nomic_environment", "official_weights", "torch_environment"]
+
+# Golden copies of generated projects hold tests that are not ours.
+collect_ignore_glob = ["data/*"]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-golden", action="store_true", help="write the golden files anew")

@@ -231,6 +231,7 @@ def report(**changes: object) -> Report:
         spec=SPEC,
         texts=TEXTS,
         known_vectors=KnownVectors(shipped=golden(), own=None),
+        pypi_lock=Unavailable(unavailable="no lock"),
         digests={"scaffold.toml": "ab" * 32},
         places={Group.WEIGHTS: Place(file="scaffold.toml", line=38)},
     )

@@ -106,6 +106,10 @@ def make_split(folder: Path, content: bytes, *, lead: int = 1000) -> Split:
         with zipfile.ZipFile(folder / wheel, "w", zipfile.ZIP_DEFLATED) as archive:
             archive.writestr(f"part_{number}/__init__.py", "")
             archive.writestr(member, joined[start:stop])
+            metadata = f"part_{number}-0.0.1.dist-info"
+            archive.writestr(f"{metadata}/METADATA", f"Metadata-Version: 2.1\nName: part-{number}\nVersion: 0.0.1\n")
+            archive.writestr(f"{metadata}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+            archive.writestr(f"{metadata}/RECORD", "")
         data = (folder / wheel).read_bytes()
         point = points[number] if number < len(points) else None
         parts.append(

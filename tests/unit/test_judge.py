@@ -14,6 +14,7 @@ EXPECTED = Expected(
     spec=synthetic.SPEC,
     texts=synthetic.TEXTS,
     known_vectors=KnownVectors(shipped=synthetic.golden(), own=None),
+    pypi_lock=Unavailable(unavailable="no lock"),
     digests={"scaffold.toml": "ab" * 32},
     places={Group.WEIGHTS: Place(file="scaffold.toml", line=38)},
 )
