@@ -7,7 +7,9 @@ import hashlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
+from nomic_scaffold.checks import codes
 from nomic_scaffold.checks.embeddings import EmbeddingsJudgement, check_embeddings
+from nomic_scaffold.checks.environment_pypi import check_pypi_environment
 from nomic_scaffold.checks.golden import KnownVectors
 from nomic_scaffold.checks.languages import check_languages
 from nomic_scaffold.checks.privacy import check_privacy
@@ -20,6 +22,7 @@ from nomic_scaffold.models.evidence import (
     Unavailable,
     WeightsEvidence,
 )
+from nomic_scaffold.models.lock import PypiLock
 from nomic_scaffold.models.probe import ProbeTexts
 from nomic_scaffold.models.report import CheckResult, Figures, Group, LanguageRow, Link, Place, Report, Status, worst
 from nomic_scaffold.models.spec import ProjectSpec
@@ -36,6 +39,7 @@ class Expected:
     spec: ProjectSpec
     texts: ProbeTexts
     known_vectors: KnownVectors
+    pypi_lock: PypiLock | Unavailable
     known_files: Mapping[str, str] = field(default_factory=dict)
     """sha256 -> words for model files that we recognise."""
     digests: Mapping[str, str] = field(default_factory=dict)
@@ -51,6 +55,8 @@ def judge(expected: Expected, evidence: Evidence, *, groups: Collection[Group] =
     weights = evidence.weights or NOT_ASKED
     vectors = EmbeddingsJudgement(results=())
     rows: tuple[LanguageRow, ...] = ()
+    if Group.ENVIRONMENT in groups:
+        results += _environment(expected, evidence.environment or NOT_ASKED)
     if Group.WEIGHTS in groups:
         results += check_weights(spec.model, weights, known=expected.known_files)
     if Group.EMBEDDINGS in groups:
@@ -88,6 +94,16 @@ def judge(expected: Expected, evidence: Evidence, *, groups: Collection[Group] =
             golden_made_by=vectors.golden_made_by,
         ),
     )
+
+
+def _environment(expected: Expected, evidence: EnvironmentEvidence | Unavailable) -> tuple[CheckResult, ...]:
+    if isinstance(evidence, Unavailable):
+        hint = evidence.hint or "nomic-scaffold install"
+        return (codes.ENV_LOOKED.result(Status.UNKNOWN, evidence.unavailable, hint=hint),)
+    if isinstance(expected.pypi_lock, Unavailable):
+        lock = expected.pypi_lock
+        return (codes.ENV_LOOKED.result(Status.UNKNOWN, lock.unavailable, hint=lock.hint or "nomic-scaffold lock"),)
+    return check_pypi_environment(expected.pypi_lock, evidence)
 
 
 def _pinned(spec: ProjectSpec, weights: WeightsEvidence | Unavailable) -> bool | None:
@@ -136,7 +152,12 @@ def _chain(expected: Expected, evidence: Evidence, results: tuple[CheckResult, .
     links: list[tuple[str, str | None, Status | None]] = []
     if expected.digests:
         links.append(("spec", "; ".join(f"{n} sha256 {h}" for n, h in expected.digests.items()), Status.PASS))
-    weights, seen = evidence.weights, evidence.embeddings
+    weights, seen, environment = evidence.weights, evidence.embeddings, evidence.environment
+    if isinstance(environment, EnvironmentEvidence):
+        count = f"{len(environment.packages)} packages, {environment.provider}, Python {environment.python}"
+        links.append(("packages", count, status(Group.ENVIRONMENT)))
+        read = f", {environment.bytes_read:,} bytes hashed" if environment.depth == "deep" else ", by name and size"
+        links.append(("files", f"{environment.files:,} files{read}", status(Group.ENVIRONMENT)))
     if isinstance(weights, WeightsEvidence):
         links.append(("weights", f"{weights.file} sha256 {weights.sha256}", status(Group.WEIGHTS)))
     if isinstance(seen, EmbeddingsEvidence):

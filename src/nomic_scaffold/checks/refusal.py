@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import builtins
+
 from nomic_scaffold.checks import codes
 from nomic_scaffold.checks.cases import NotSeenError, Subject
 from nomic_scaffold.models.report import CheckResult, Status
@@ -11,6 +13,8 @@ BY_RUNTIME = {
     "nomic": {"long-word": "a word of more than 100 characters", "too-long": "a text past the runtime's limit"},
     "torch": {},
 }
+_ACCIDENTS = {name for name in vars(builtins) if name.endswith("Error")} - {"ValueError", "TypeError"}
+"""Python's own exceptions that no code raises to refuse an argument."""
 
 
 def refusals(subject: Subject) -> CheckResult:
@@ -25,7 +29,7 @@ def refusals(subject: Subject) -> CheckResult:
             continue
         if failure is None:
             accepted.append(words)
-        elif failure.error not in {"ValueError", "TypeError"}:
+        elif failure.error in _ACCIDENTS:
             odd.append(f"{words} raised {failure.error}: {failure.message}")
     if accepted:
         return codes.EMB_REFUSE.result(Status.FAIL, "got a vector instead of an error: " + ", ".join(accepted))
