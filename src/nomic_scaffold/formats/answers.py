@@ -46,8 +46,8 @@ UNREADABLE = {"ja": 0.35, "th": 1.0, "zh": 0.68}
 
 _RUNTIME = """
 click conda einops gpt4all huggingface_hub jsonlines jwt loguru nomic numpy packaging pandas pil pillow pip pyarrow
-pydantic pytest requests rich safetensors setuptools sklearn src tests tokenizers torch tqdm transformers urllib3 wheel
-yaml
+pydantic pytest requests rich safetensors setuptools sklearn src test tests tokenizers torch tqdm transformers urllib3
+wheel yaml
 """
 _WINDOWS = "con prn aux nul " + " ".join(f"{device}{number}" for device in ("com", "lpt") for number in range(10))
 RESERVED = frozenset(
