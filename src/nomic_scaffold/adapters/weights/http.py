@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from requests import Response, Session
     from requests.auth import AuthBase
 
-BLOCK = 1 << 16
+BLOCK = 1 << 14
+"""Small, because a block that breaks off in the middle is lost."""
 _AGAIN = {408, 425, 429, 500, 502, 503, 504}
 _REFUSED = {401, 403, 407}
 
