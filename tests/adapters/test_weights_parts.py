@@ -277,6 +277,18 @@ def test_without_configuration_pip_s_own_index_is_used(bench) -> None:
     assert index.endswith("/simple")
 
 
+def test_without_pip_the_variable_or_uv_names_the_index(bench, tmp_path) -> None:
+    bench.environ["PATH"] = str(tmp_path)
+    nowhere = str(tmp_path / "python")
+    bench.environ["PIP_EXTRA_INDEX_URL"] = "https://more.example/simple"
+    settings = read_settings(bench.environ, python=nowhere)
+    assert settings.program is None
+    assert settings.indexes == (f"{bench.served.url}/simple", "https://more.example/simple")
+    del bench.environ["PIP_INDEX_URL"], bench.environ["PIP_EXTRA_INDEX_URL"]
+    bench.environ["UV_DEFAULT_INDEX"] = "https://mirror.example/simple"
+    assert read_settings(bench.environ, python=nowhere).indexes == ("https://mirror.example/simple",)
+
+
 # --- parts brought by people
 
 

@@ -44,9 +44,9 @@ class PipSettings:
     proxy: str | None = None
 
 
-def read_settings(environ: Mapping[str, str]) -> PipSettings:
+def read_settings(environ: Mapping[str, str], *, python: str = sys.executable) -> PipSettings:
     """Ask pip for its configuration, or uv for its index where there is no pip; raise SourceError without both."""
-    program, listing = _find_pip(environ)
+    program, listing = _find_pip(environ, python)
     if program is None:
         index = environ.get("PIP_INDEX_URL") or _index_of_uv(environ)
         if not index:
@@ -129,10 +129,10 @@ def download_with_pip(part: Part, settings: PipSettings, folder: Path, environ: 
         return wheel.replace(folder / part.wheel)
 
 
-def _find_pip(environ: Mapping[str, str]) -> tuple[tuple[str, ...] | None, str]:
+def _find_pip(environ: Mapping[str, str], python: str) -> tuple[tuple[str, ...] | None, str]:
     """Give the first pip that runs, and the configuration that it lists."""
     path = environ.get("PATH", os.defpath)
-    candidates: list[tuple[str, ...]] = [(sys.executable, "-m", "pip")]
+    candidates: list[tuple[str, ...]] = [(python, "-m", "pip")]
     candidates += [(found,) for name in ("pip3", "pip") if (found := shutil.which(name, path=path))]
     candidates += [(found, "-m", "pip") for name in ("python3", "python") if (found := shutil.which(name, path=path))]
     for program in candidates:
