@@ -17,6 +17,8 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+from nomic_scaffold.models.lock import LockedPackage
+from nomic_scaffold.models.variant import Platform
 from tests.support import conda_package, wheels
 from tests.support.conda_package import PLACEHOLDER, Package
 from tests.support.wheels import PYTHON, TAG, from_wheel, interpreter
@@ -58,6 +60,45 @@ def test_cache() -> Path:
 def mirrored(url: str) -> dict[str, str]:
     """Give the environment variables that send the tool's requests for conda-forge to `url`."""
     return {"NOMIC_SCAFFOLD_MIRRORS": f"{CONDA_FORGE}={url}"}
+
+
+def locked(channel: Path, *specs: str, platform: Platform = Platform.LINUX_64) -> tuple[LockedPackage, ...]:
+    """Solve `specs` on a channel, as a lock of the real channel's addresses would have it."""
+    from rattler import BuildString, Channel, GenericVirtualPackage, MatchSpec, PackageName, SparseRepoData, Version
+    from rattler import solve_with_sparse_repodata as solve
+
+    virtual = [
+        GenericVirtualPackage(PackageName(name), Version(version), BuildString("0"))
+        for name, version in (("__glibc", "2.28"), ("__linux", "5.10"), ("__unix", "0"))
+    ]
+    data = [
+        SparseRepoData(Channel(CONDA_FORGE), subdir, channel / subdir / "repodata.json")
+        for subdir in (str(platform), "noarch")
+        if (channel / subdir / "repodata.json").exists()
+    ]
+
+    async def run() -> list[object]:
+        wanted = [MatchSpec(spec, strict=False) for spec in specs]
+        found = await solve(wanted, data, virtual_packages=virtual)
+        await asyncio.sleep(0.05)
+        return list(found)
+
+    records = sorted(asyncio.run(run()), key=lambda r: r.name.normalized)  # type: ignore[attr-defined]
+    return tuple(
+        LockedPackage(
+            name=r.name.normalized,
+            version=str(r.version),
+            manager="conda",
+            platform=platform,
+            url=str(r.url),
+            sha256=r.sha256.hex(),
+            md5=r.md5.hex(),
+            depends=tuple(r.depends),
+            size=r.size,
+            build=str(r.build),
+        )
+        for r in records  # type: ignore[attr-defined]
+    )
 
 
 def index(channel: Path) -> None:

@@ -1,0 +1,233 @@
+"""Compare the files of a prefix with what they must be; find what is missing, changed, or nobody's."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import stat
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from nomic_scaffold.adapters.conda.expected import CLOBBERED, Expected, walk
+from nomic_scaffold.adapters.conda.pip_part import PipPackage
+from nomic_scaffold.adapters.conda.records import Record
+from nomic_scaffold.adapters.conda.signatures import Signature
+from nomic_scaffold.disk.bulk import sha256_files
+from nomic_scaffold.models import witness
+from nomic_scaffold.models.evidence import FileFinding, FileProblem
+
+OURS = frozenset({witness.NAME, "CACHEDIR.TAG"})
+"""Files at the top of a prefix that installers leave beside those of packages."""
+Made = Mapping[tuple[str, str], frozenset[tuple[str, int]]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """A file to be read."""
+
+    path: str
+    owner: str
+    allowed: frozenset[str]
+    modified: int
+
+
+class Examination:
+    """The examination of one prefix: expectations first, then `run`."""
+
+    def __init__(self, prefix: Path) -> None:
+        self._prefix = prefix
+        self._findings: list[FileFinding] = []
+        self._jobs: list[_Job] = []
+        self._there: dict[str, os.stat_result] = dict(walk(prefix))
+        self.owned: set[str] = set()
+        self.files = 0
+        self.bytes_read = 0
+
+    def found(self, path: str, problem: FileProblem, owner: str | None, detail: str = "") -> None:
+        """Note a finding."""
+        self._findings.append(FileFinding(path=path, problem=problem, owner=owner, detail=detail))
+
+    def sorted_findings(self) -> tuple[FileFinding, ...]:
+        """Give the findings by path."""
+        return tuple(sorted(self._findings, key=lambda f: (f.path, f.problem)))
+
+    def expect(self, expected: Mapping[str, Sequence[Expected]], made: Made, *, deep: bool) -> None:
+        """Hold files against what archives hold; `made` tells the contents that depend on the prefix."""
+        for path, options in expected.items():
+            if len(options) == 1:
+                self._expect_one(path, options[0], made, deep=deep)
+            else:
+                self._expect_one_of(path, options, made, deep=deep)
+
+    def _expect_one(self, path: str, one: Expected, made: Made, *, deep: bool) -> None:
+        self.owned.add(path)
+        seen = self._there.get(path)
+        if seen is None:
+            if one.folder and os.path.isdir(self._prefix / path):  # noqa: PTH112 - a link to a folder counts too
+                return
+            self.files += 1
+            self.found(path, "missing", one.owner)
+            return
+        self.files += 1
+        if one.link is not None:
+            self._link(path, one.owner, one.link, seen)
+            return
+        if not stat.S_ISREG(seen.st_mode):
+            self.found(path, "link", one.owner, f"is a link to {self._says(path)}, not a file")
+            return
+        self._mode(path, one, seen)
+        if one.size is not None and seen.st_size != one.size:
+            self.found(path, "resized", one.owner, f"{seen.st_size} bytes, not {one.size}; {_when(seen.st_mtime_ns)}")
+        elif deep:
+            self._expect_bytes(path, one, made, seen)
+
+    def _expect_bytes(self, path: str, one: Expected, made: Made, seen: os.stat_result) -> None:
+        if not one.made:
+            assert one.source is not None
+            assert one.source.sha256 is not None
+            self._jobs.append(_Job(path, one.owner, frozenset({one.source.sha256}), seen.st_mtime_ns))
+            return
+        allowed = made.get((one.owner, path))
+        if allowed is None:
+            self.found(path, "unwitnessed", one.owner, "its original is in no package cache here")
+            return
+        self._jobs.append(_Job(path, one.owner, frozenset(digest for digest, _ in allowed), seen.st_mtime_ns))
+
+    def _expect_one_of(self, path: str, options: Sequence[Expected], made: Made, *, deep: bool) -> None:
+        """Two packages bring the same path: one of them has it; rattler keeps the other's aside, conda drops it."""
+        self.owned.add(path)
+        self.files += 1
+        for one in options:
+            aside = f"{CLOBBERED}/{one.owner}/{path}"
+            if aside in self._there:
+                self._expect_one(
+                    aside,
+                    _moved(one, aside),
+                    {**made, (one.owner, aside): made.get((one.owner, path), frozenset())},
+                    deep=deep,
+                )
+        seen = self._there.get(path)
+        owners = ", ".join(one.owner for one in options)
+        if seen is None:
+            if not os.path.isdir(self._prefix / path):  # noqa: PTH112 - then a folder of another package is there
+                self.found(path, "missing", owners)
+            return
+        if stat.S_ISLNK(seen.st_mode):
+            if self._says(path) not in {one.link for one in options}:
+                self.found(path, "link", owners, f"says {self._says(path)}")
+        elif deep:
+            allowed = {d for one in options for d, _ in made.get((one.owner, path), ())}
+            allowed |= {one.source.sha256 for one in options if one.source and not one.made and one.source.sha256}
+            self._jobs.append(_Job(path, owners, frozenset(allowed), seen.st_mtime_ns))
+
+    def _link(self, path: str, owner: str, wanted: str, seen: os.stat_result) -> None:
+        if not stat.S_ISLNK(seen.st_mode):
+            self.found(path, "link", owner, f"is a file, not a link to {wanted}; {_when(seen.st_mtime_ns)}")
+        elif (says := self._says(path)) != wanted:
+            self.found(path, "link", owner, f"leads to {says}, not to {wanted}")
+
+    def _mode(self, path: str, one: Expected, seen: os.stat_result) -> None:
+        if os.name == "nt":
+            return
+        mode, wanted = stat.S_IMODE(seen.st_mode), one.mode
+        if bool(mode & 0o100) != bool(wanted & 0o100) or mode & 0o7022 & ~wanted:
+            self.found(path, "mode", one.owner, f"{mode:04o}, the package says {wanted:04o}")
+
+    def _says(self, path: str) -> str:
+        return os.readlink(self._prefix / path)  # noqa: PTH115
+
+    def expect_recorded(self, record: Record, *, deep: bool) -> None:
+        """Hold files against the prefix's own record, for want of anything better."""
+        owner = record.package.name
+        for file in record.files:
+            self.owned.add(file.path)
+            self.files += 1
+            seen = self._there.get(file.path)
+            if seen is None:
+                if not os.path.lexists(self._prefix / file.path):
+                    self.found(file.path, "missing", owner)
+            elif stat.S_ISREG(seen.st_mode) and not file.link:
+                if file.size is not None and seen.st_size != file.size:
+                    self.found(file.path, "resized", owner, f"{seen.st_size} bytes, not {file.size}")
+                elif deep and file.sha256 is not None:
+                    self._jobs.append(_Job(file.path, owner, frozenset({file.sha256}), seen.st_mtime_ns))
+
+    def own(self, record: Record) -> None:
+        """Know whose the files of a package are, without a look at them."""
+        self.owned.update(file.path for file in record.files)
+
+    def expect_pip(self, package: PipPackage, *, deep: bool) -> None:
+        """Hold the files of a package of pip's against its RECORD."""
+        self.owned.add(package.record)
+        for path, (sha256, size) in package.files.items():
+            if path == package.record or "__pycache__/" in path:
+                continue
+            self.owned.add(path)
+            self.files += 1
+            seen = self._there.get(path)
+            if seen is None:
+                self.found(path, "missing", package.name)
+            elif size is not None and seen.st_size != size:
+                self.found(path, "resized", package.name, f"{seen.st_size} bytes, not {size}")
+            elif deep and sha256 is not None:
+                self._jobs.append(_Job(path, package.name, frozenset({sha256}), seen.st_mtime_ns))
+            elif deep:
+                self.found(path, "unwitnessed", package.name, "its RECORD gives no hash of it")
+
+    def run(self, *, deep: bool, advance: object = None) -> None:
+        """Read the files that were put off, then look for files of nobody."""
+        self._read(advance if callable(advance) else None)
+        for path, seen in self._there.items():
+            if path not in self.owned and path not in OURS and not path.endswith(".pyc"):
+                self.found(path, "foreign", None, f"belongs to no package; {_when(seen.st_mtime_ns)}")
+
+    def _read(self, advance: Callable[[int], None] | None) -> None:
+        top = str(self._prefix)
+        hashes = sha256_files([f"{top}/{job.path}" for job in self._jobs])
+        for job, found in zip(self._jobs, hashes, strict=True):
+            if advance is not None:
+                advance(1)
+            if isinstance(found, OSError):
+                self.found(job.path, "unreadable", job.owner, found.strerror or str(found))
+                continue
+            self.bytes_read += found[1]
+            if found[0] not in job.allowed:
+                self.found(job.path, "changed", job.owner, f"sha256 {found[0][:12]}…; {_when(job.modified)}")
+        self._jobs = []
+
+    def against_signatures(self, noted: Mapping[str, Signature], *, pip_files: set[str]) -> None:
+        """Hold files against what the installer noted; only those that were touched since are read."""
+        self.files = len(noted)
+        self.owned = {*noted, *pip_files}
+        for path, was in noted.items():
+            owner = (was.owner or "").removeprefix("pip:")
+            seen = self._there.get(path)
+            if seen is None:
+                if was.content is not None or not os.path.isdir(self._prefix / path):  # noqa: PTH112
+                    self.found(path, "missing", owner)
+                continue
+            if was.content is not None and was.content.startswith("->"):
+                self._link(path, owner, was.content[2:], seen)
+                continue
+            if not stat.S_ISREG(seen.st_mode):
+                self.found(path, "link", owner, f"is a link to {self._says(path)}, not a file")
+                continue
+            mode = stat.S_IMODE(seen.st_mode)
+            if os.name != "nt" and mode != was.mode:
+                self.found(path, "mode", owner, f"{mode:04o}, was {was.mode:04o}")
+            if seen.st_size != was.size:
+                detail = f"{seen.st_size} bytes, not {was.size}; {_when(seen.st_mtime_ns)}"
+                self.found(path, "resized", owner, detail)
+            elif not was.still(seen) and was.content is not None:
+                self._jobs.append(_Job(path, owner, frozenset({was.content}), seen.st_mtime_ns))
+        self.run(deep=False)
+
+
+def _moved(one: Expected, path: str) -> Expected:
+    return Expected(path, one.owner, one.source, one.point)
+
+
+def _when(nanoseconds: int) -> str:
+    moment = datetime.datetime.fromtimestamp(nanoseconds // 10**9, tz=datetime.UTC)
+    return f"modified {moment:%Y-%m-%dT%H:%M:%SZ}"

@@ -1,0 +1,174 @@
+"""Work out what packages must have left in a prefix, from what their archives hold and from nothing in the prefix."""
+
+from __future__ import annotations
+
+import hashlib
+import mmap
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from nomic_scaffold.adapters.conda.archive import contents
+from nomic_scaffold.formats import conda_package, conda_prefix
+from nomic_scaffold.models.package import EntryPoint, PackagedFile, PackageManifest, PythonLayout
+from nomic_scaffold.models.variant import Platform
+
+CLOBBERED = "__clobbers__"
+"""Folder of a prefix where rattler puts a file whose place another package has taken: `<package>/<path>` in it."""
+LAUNCHERS = frozenset({"28b001bb9a72ae7a24242bfab248d767a1ac5dec981c672a3944f7a072375e9a"})
+"""sha256 of the program that conda installers put beside entry points on Windows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """One file that must be in the prefix."""
+
+    path: str
+    owner: str
+    source: PackagedFile | None
+    """None for what an installer generates."""
+    point: EntryPoint | None = None
+
+    @property
+    def link(self) -> str | None:
+        """What a symbolic link must say."""
+        return self.source.link if self.source else None
+
+    @property
+    def folder(self) -> bool:
+        """Whether it is a folder."""
+        return self.source is not None and self.source.sha256 is None and self.source.link is None
+
+    @property
+    def made(self) -> bool:
+        """Whether its content depends on the prefix."""
+        return self.source is None or self.source.placeholder is not None
+
+    @property
+    def size(self) -> int | None:
+        """Bytes; None where they depend on the prefix."""
+        return None if self.source is None or self.source.file_mode == "text" else self.source.size
+
+    @property
+    def mode(self) -> int:
+        """Permission bits; the tools agree on who may execute a file, and little else."""
+        return self.source.mode & 0o777 if self.source else 0o775
+
+
+def python_of(manifests: Iterable[PackageManifest], platform: Platform) -> PythonLayout | None:
+    """Say where the environment's Python keeps things; None without a python package."""
+    for manifest in manifests:
+        if manifest.name == "python":
+            return conda_package.python_layout(
+                manifest.version, windows=platform is Platform.WIN_64, site_packages=manifest.site_packages
+            )
+    return None
+
+
+def expected_files(manifests: Sequence[PackageManifest], platform: Platform) -> dict[str, list[Expected]]:
+    """Give every file that the packages must have left: path -> who may have put it there."""
+    python = python_of(manifests, platform)
+    found: dict[str, list[Expected]] = {}
+    for manifest in manifests:
+        for file in manifest.files:
+            path = conda_package.placed(file.path, manifest.noarch, python)
+            found.setdefault(path, []).append(Expected(path, manifest.name, file))
+        if python is None:
+            continue
+        for point in manifest.entry_points:
+            for path in conda_prefix.program_names(point, python=python, platform=platform):
+                found.setdefault(path, []).append(Expected(path, manifest.name, None, point))
+    return found
+
+
+def made_contents(
+    wanted: Iterable[Expected],
+    *,
+    prefix: str,
+    platform: Platform,
+    python: PythonLayout | None,
+    unpacked: Mapping[str, Path],
+    archives: Mapping[str, Path],
+) -> dict[tuple[str, str], frozenset[tuple[str, int]]]:
+    """Compute what files that depend on the prefix may hold: (owner, path) -> allowed (sha256, size).
+
+    The originals come from the unpacked package when its bytes are right, else out of the archive. Files whose
+    original is nowhere are left out of the answer.
+    """
+    found: dict[tuple[str, str], frozenset[tuple[str, int]]] = {}
+    from_archive: dict[str, dict[str, Expected]] = {}
+    for one in wanted:
+        if one.point is not None and python is not None:
+            found[one.owner, one.path] = _program(one, prefix, python, platform)
+        elif one.source is not None and one.source.placeholder is not None:
+            made = _from_folder(one.source, unpacked.get(one.owner), prefix, platform)
+            if made is not None:
+                found[one.owner, one.path] = made
+            else:
+                from_archive.setdefault(one.owner, {})[one.source.path] = one
+    for owner, files in from_archive.items():
+        for path, data in contents(archives[owner], set(files)) if owner in archives else ():
+            source = files[path].source
+            if source is not None and hashlib.sha256(data).hexdigest() == source.sha256:
+                found[owner, files[path].path] = _made(data, source, prefix, platform)
+    return found
+
+
+def _program(one: Expected, prefix: str, python: PythonLayout, platform: Platform) -> frozenset[tuple[str, int]]:
+    assert one.point is not None
+    if one.path.endswith(".exe") and platform is Platform.WIN_64:
+        return frozenset((digest, -1) for digest in LAUNCHERS)
+    scripts = conda_prefix.entry_point_scripts(one.point, prefix=prefix, python=python, platform=platform)
+    return frozenset((hashlib.sha256(script).hexdigest(), len(script)) for script in scripts)
+
+
+def _from_folder(
+    source: PackagedFile, folder: Path | None, prefix: str, platform: Platform
+) -> frozenset[tuple[str, int]] | None:
+    if folder is None or not source.size:
+        return None
+    try:
+        with (folder / source.path).open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            # A view of a map must be gone before the map is closed: so no reference to one leaves this block.
+            digest = hashlib.sha256(data).hexdigest()
+            return _made(data, source, prefix, platform) if digest == source.sha256 else None
+    except (OSError, ValueError):
+        return None
+
+
+def _made(data: bytes | mmap.mmap, source: PackagedFile, prefix: str, platform: Platform) -> frozenset[tuple[str, int]]:
+    assert source.placeholder is not None
+    assert source.file_mode is not None
+    results = set()
+    for pieces in conda_prefix.replaced(
+        data, placeholder=source.placeholder, prefix=prefix, file_mode=source.file_mode, platform=platform
+    ):
+        hasher, size = hashlib.sha256(), 0
+        for piece in pieces:
+            hasher.update(piece)
+            size += len(piece)
+        for piece in pieces:
+            if isinstance(piece, memoryview):
+                piece.release()
+        results.add((hasher.hexdigest(), size))
+    return frozenset(results)
+
+
+def walk(prefix: Path) -> Iterator[tuple[str, os.stat_result]]:
+    """Give every file, link and empty folder of a prefix with its status; not conda-meta, not compiled caches.
+
+    Folders on the way are not given: packages bring files. Compiled caches (`__pycache__`) are Python's own.
+    """
+    top = str(prefix)
+    stack = [""]
+    while stack:
+        folder = stack.pop()
+        with os.scandir(f"{top}/{folder}") as entries:
+            for entry in entries:
+                path = f"{folder}/{entry.name}" if folder else entry.name
+                if entry.is_dir(follow_symlinks=False):
+                    if path not in ("conda-meta", ".git") and entry.name != "__pycache__":
+                        stack.append(path)
+                else:
+                    yield path, entry.stat(follow_symlinks=False)

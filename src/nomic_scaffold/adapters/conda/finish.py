@@ -1,0 +1,221 @@
+"""The end of an installation: remove what doesn't belong, check that all is there, write down what was seen."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+
+from nomic_scaffold import __version__
+from nomic_scaffold.adapters.conda.cache import Unpacked
+from nomic_scaffold.adapters.conda.examine import OURS
+from nomic_scaffold.adapters.conda.expected import CLOBBERED, Expected, expected_files, made_contents, python_of, walk
+from nomic_scaffold.adapters.conda.pip_part import PipPackage, pip_packages
+from nomic_scaffold.adapters.conda.records import META
+from nomic_scaffold.adapters.conda.signatures import Signature, signature
+from nomic_scaffold.adapters.conda.signatures import write as write_signatures
+from nomic_scaffold.disk.atomic import write_text
+from nomic_scaffold.disk.bulk import sha256_files
+from nomic_scaffold.errors import UnavailableError
+from nomic_scaffold.models import witness
+from nomic_scaffold.models.lock import LockedPackage
+from nomic_scaffold.models.prefix import Prefix
+from nomic_scaffold.models.progress import Progress
+from nomic_scaffold.models.variant import Platform
+from nomic_scaffold.models.witness import Witness, WitnessedPackage
+
+BUSY = "nomic-scaffold.busy"
+"""File in conda-meta of an installation that has begun and not ended."""
+
+
+class Finish:
+    """The last steps in one prefix; every content that is noted has been hashed in this run."""
+
+    def __init__(
+        self,
+        packages: Sequence[LockedPackage],
+        prefix: Prefix,
+        *,
+        platform: Platform,
+        entries: Sequence[Unpacked],
+        lock_digest: str,
+    ) -> None:
+        self._packages, self._prefix, self._platform = packages, prefix, platform
+        self._entries = {entry.package.name: entry for entry in entries}
+        self._lock_digest = lock_digest
+        manifests = [entry.manifest for entry in entries]
+        self._expected = expected_files(manifests, platform)
+        self._python = python_of(manifests, platform)
+        self._made = made_contents(
+            (one for options in self._expected.values() for one in options if one.made),
+            prefix=str(prefix.path),
+            platform=platform,
+            python=self._python,
+            unpacked={entry.package.name: entry.folder for entry in entries},
+            archives={},
+        )
+
+    def pip_lacking(self) -> list[LockedPackage]:
+        """Give the locked PyPI packages that are not there, not in their version, or not whole."""
+        there = {p.name: p for p in self._pip()}
+        top = str(self._prefix.path)
+        lacking = []
+        for package in self._packages:
+            if package.manager != "pip":
+                continue
+            found = there.get(package.name)
+            if found is None or found.version != package.version or self._broken(found, top):
+                lacking.append(package)
+        return lacking
+
+    def _broken(self, package: PipPackage, top: str) -> bool:
+        if package.record_sha256 is None:
+            return True
+        wanted = {f"{top}/{path}": sha256 for path, (sha256, _) in package.files.items() if sha256 is not None}
+        hashes = sha256_files(list(wanted))
+        return any(isinstance(f, OSError) or f[0] != w for w, f in zip(wanted.values(), hashes, strict=True))
+
+    def _pip(self) -> list[PipPackage]:
+        if self._python is None:
+            return []
+        owned = self._expected.keys()
+        return list(pip_packages(self._prefix.path, self._python.site_packages, owned=owned))
+
+    def note(self, *, ours: bool, progress: Progress) -> None:
+        """Clean up, check, and write the records that make the environment finished."""
+        top = self._prefix.path
+        wanted_pip = {p.name: p for p in self._packages if p.manager == "pip"}
+        pip = [p for p in self._pip() if p.name in wanted_pip]
+        self._check_pip(wanted_pip, pip)
+        noted = self._signatures(pip)
+        strangers = [path for path, _ in walk(top) if path not in noted and path not in OURS]
+        if ours:
+            self._remove([path for path in strangers if not path.endswith(".pyc")], progress)
+        write_signatures(top, noted, lock_digest=self._lock_digest)
+        record = Witness(
+            provider="conda",
+            accelerator=self._prefix.accelerator,
+            tool_version=__version__,
+            lock_digest=self._lock_digest,
+            python=next((p.version for p in self._packages if p.name == "python"), ""),
+            packages=tuple(_witnessed(wanted_pip[p.name], p) for p in pip),
+        )
+        write_text(top / witness.NAME, record.model_dump_json(indent=1) + "\n")
+        (top / META / BUSY).unlink(missing_ok=True)
+
+    def _check_pip(self, wanted: Mapping[str, LockedPackage], there: Iterable[PipPackage]) -> None:
+        versions = {p.name: p.version for p in there}
+        for name, package in wanted.items():
+            if versions.get(name) != package.version:
+                raise UnavailableError(
+                    f"{name} {package.version} of the lock's pip section is not installed",
+                    hint="nomic-scaffold install -v shows what uv says",
+                )
+
+    def _signatures(self, pip: Sequence[PipPackage]) -> dict[str, Signature]:
+        """Hold every file that must be there against what it must be; raises UnavailableError when one is not."""
+        top = self._prefix.path
+        there = dict(walk(top))
+        noted: dict[str, Signature] = {}
+        unread: list[tuple[str, str, frozenset[str]]] = []
+        for path, options in self._expected.items():
+            for one in options:
+                aside = f"{CLOBBERED}/{one.owner}/{path}"
+                place = aside if aside in there else path
+                if place in noted:
+                    continue
+                self._one(place, one, there.get(place), noted, unread, alone=len(options) == 1)
+        for package in pip:
+            for path, (sha256, _) in {**package.files, package.record: (package.record_sha256, None)}.items():
+                if sha256 is not None and path in there:
+                    noted[path] = signature(there[path], owner=f"pip:{package.name}", content=sha256)
+                elif path in there and "__pycache__/" not in path:
+                    noted[path] = signature(there[path], owner=f"pip:{package.name}", content=None)
+        for (path, owner, allowed), found in zip(
+            unread, sha256_files([f"{top}/{path}" for path, _, _ in unread]), strict=True
+        ):
+            if isinstance(found, OSError) or found[0] not in allowed:
+                raise _not_whole(path, owner)
+            noted[path] = signature(there[path], owner=owner, content=found[0])
+        return noted
+
+    def _one(
+        self,
+        path: str,
+        one: Expected,
+        seen: os.stat_result | None,
+        noted: dict[str, Signature],
+        unread: list[tuple[str, str, frozenset[str]]],
+        *,
+        alone: bool,
+    ) -> None:
+        if seen is None:
+            if (one.folder or not alone) and (self._prefix.path / path).is_dir():
+                return
+            raise _not_whole(path, one.owner)
+        if one.link is not None:
+            says = os.readlink(self._prefix.path / path)  # noqa: PTH115
+            if says != one.link and alone:
+                raise _not_whole(path, one.owner)
+            noted[path] = signature(seen, owner=one.owner, content=f"->{says}")
+        elif one.made or not alone:
+            allowed = {digest for o in self._expected[_origin(path, one)] for digest in self._allowed(o)}
+            unread.append((path, one.owner, frozenset(allowed)))
+            noted[path] = signature(seen, owner=one.owner, content=None)
+        elif one.source is not None and one.source.sha256 is not None:
+            if self._is_cached(one, seen):
+                noted[path] = signature(seen, owner=one.owner, content=one.source.sha256)
+            else:
+                unread.append((path, one.owner, frozenset({one.source.sha256})))
+
+    def _allowed(self, one: Expected) -> set[str]:
+        if one.made:
+            return {digest for digest, _ in self._made.get((one.owner, one.path), ())}
+        return {one.source.sha256} if one.source and one.source.sha256 else set()
+
+    def _is_cached(self, one: Expected, seen: os.stat_result) -> bool:
+        """Say whether the file is the very file of the cache (a hard link), whose bytes have been checked."""
+        if seen.st_nlink < 2 or one.source is None:
+            return False
+        with suppress(OSError):
+            cached = os.lstat(f"{self._entries[one.owner].folder}/{one.source.path}")
+            return (cached.st_ino, cached.st_dev) == (seen.st_ino, seen.st_dev)
+        return False
+
+    def _remove(self, strangers: Sequence[str], progress: Progress) -> None:
+        if not strangers:
+            return
+        shown = ", ".join(strangers[:3]) + (f" and {len(strangers) - 3} more" if len(strangers) > 3 else "")
+        progress.say(f"removing files that belong to no locked package: {shown}")
+        top = self._prefix.path
+        for path in strangers:
+            (top / path).unlink(missing_ok=True)
+            for parent in (top / path).parents:
+                if parent == top:
+                    break
+                try:
+                    parent.rmdir()
+                except OSError:
+                    break
+
+
+def _origin(path: str, one: Expected) -> str:
+    return one.path if path.startswith(f"{CLOBBERED}/") else path
+
+
+def _witnessed(locked: LockedPackage, found: PipPackage) -> WitnessedPackage:
+    assert locked.sha256 is not None
+    return WitnessedPackage(
+        name=found.name,
+        version=found.version,
+        filename=locked.url.partition("#")[0].rsplit("/", 1)[-1],
+        sha256=locked.sha256,
+        record_sha256=found.record_sha256 or "",
+    )
+
+
+def _not_whole(path: str, owner: str) -> UnavailableError:
+    return UnavailableError(
+        f"{path} (of {owner}) is not what its package gives, right after linking",
+        hint="does something else write there? run it anew: nomic-scaffold install --fresh",
+    )

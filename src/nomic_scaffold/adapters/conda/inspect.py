@@ -1,0 +1,200 @@
+"""Look at a conda environment, whoever made it: its packages, and each file against what the locked archive holds."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from nomic_scaffold.adapters.conda.archive import archives_in, cache_root
+from nomic_scaffold.adapters.conda.examine import Examination
+from nomic_scaffold.adapters.conda.expected import expected_files, made_contents, python_of
+from nomic_scaffold.adapters.conda.pip_part import PipPackage, pip_packages
+from nomic_scaffold.adapters.conda.records import META, Record, read_records
+from nomic_scaffold.adapters.conda.signatures import Signature
+from nomic_scaffold.adapters.conda.signatures import read as read_signatures
+from nomic_scaffold.adapters.conda.witnesses import Witness, find_witnesses, unpacked_folders
+from nomic_scaffold.formats import left_out
+from nomic_scaffold.formats.conda_package import python_layout
+from nomic_scaffold.models import witness
+from nomic_scaffold.models.evidence import EnvironmentEvidence, InstalledPackage, Unavailable
+from nomic_scaffold.models.lock import LockedPackage
+from nomic_scaffold.models.prefix import Prefix
+from nomic_scaffold.models.progress import Progress, Silent
+from nomic_scaffold.models.variant import Platform
+
+
+def inspect(
+    prefix: Prefix,
+    *,
+    packages: Sequence[LockedPackage],
+    platform: Platform,
+    deep: bool,
+    cache: Path | None = None,
+    progress: Progress | None = None,
+) -> EnvironmentEvidence | Unavailable:
+    """Gather what is installed at `prefix` and every file that is not as `packages` (of the lock) must have left it.
+
+    `deep` reads every byte of the prefix and of the archives. Else, where this tool made the environment, files that
+    are untouched since are taken for what they were; elsewhere kinds, sizes, modes and links are compared.
+    """
+    top = prefix.path
+    if not (top / META).is_dir():
+        return Unavailable(unavailable=f"no conda environment at {top.name}: it has no {META} folder")
+    progress = progress or Silent()
+    try:
+        records, broken = read_records(top)
+        look = _Look(
+            prefix=prefix,
+            platform=platform,
+            packages=packages,
+            records={record.package.name: record for record in records},
+            cache=cache or cache_root(),
+        )
+        noted = None if deep else read_signatures(top)
+        with progress.meter("files", total=None, unit="files") as meter:
+            if noted is not None:
+                examination = look.quickly(noted[0])
+            else:
+                examination = look.thoroughly(deep=deep, advance=meter.advance)
+        for path in broken:
+            examination.found(f"{META}/{path.name}", "unreadable", None, "this record can't be read")
+    except OSError as error:
+        return Unavailable(unavailable=f"can't read {error.filename}: {error.strerror}")
+    return EnvironmentEvidence(
+        provider="conda",
+        accelerator=prefix.accelerator.value,
+        python=next((r.package.version for r in records if r.package.name == "python"), ""),
+        packages=(*(record.package for record in records), *look.pip_evidence()),
+        depth="deep" if deep else "fast",
+        files=examination.files,
+        bytes_read=examination.bytes_read,
+        findings=examination.sorted_findings(),
+        left_out=_left_out(top),
+    )
+
+
+def _left_out(prefix: Path) -> tuple[str, ...]:
+    try:
+        return left_out.LeftOut.model_validate_json((prefix / left_out.NAME).read_bytes()).patterns
+    except (OSError, ValueError):
+        return ()
+
+
+class _Look:
+    """One look at one prefix."""
+
+    def __init__(
+        self,
+        *,
+        prefix: Prefix,
+        platform: Platform,
+        packages: Sequence[LockedPackage],
+        records: Mapping[str, Record],
+        cache: Path,
+    ) -> None:
+        self._prefix, self._platform, self._records, self._cache = prefix, platform, records, cache
+        self._locked = {p.name: p for p in packages if p.manager == "conda" and p.sha256}
+        self._pip_locked = {p.name: p for p in packages if p.manager == "pip"}
+        self._pip: list[PipPackage] = []
+        self._known_pip = _witnessed_pip(prefix.path)
+
+    def quickly(self, noted: Mapping[str, Signature]) -> Examination:
+        """Hold each file against what the installer noted: only what was touched since is read."""
+        examination = Examination(self._prefix.path)
+        self._find_pip(owned=[path for path, s in noted.items() if s.owner and not s.owner.startswith("pip:")])
+        examination.against_signatures(noted, pip_files=self._pip_files())
+        return examination
+
+    def thoroughly(self, *, deep: bool, advance: object) -> Examination:
+        """Hold each file against the locked archives."""
+        examination = Examination(self._prefix.path)
+        installed = [
+            (package, self._records[name]) for name, package in self._locked.items() if self._is(package, name)
+        ]
+        witnesses, lacking = find_witnesses(installed, archives_in(self._cache))
+        manifests = [w.manifest for w in witnesses]
+        expected = expected_files(manifests, self._platform)
+        made = self._made(witnesses, expected) if deep else {}
+        examination.expect(expected, made, deep=deep)
+        for name, reason in lacking.items():
+            record = self._records[name]
+            examination.found(f"{META}/{record.path.name}", "unwitnessed", name, reason)
+            examination.expect_recorded(record, deep=deep)
+        judged = {p.name for p, _ in installed}
+        for name, record in self._records.items():
+            if name not in judged:  # another package than the locked one: only whose the files are is of interest
+                examination.own(record)
+        self._find_pip(owned=examination.owned)
+        for package in self._pip:
+            if package.record_sha256 is None or self._known_pip.get(package.name, ("", ""))[1] != package.record_sha256:
+                examination.found(
+                    package.record, "unwitnessed", package.name, "not as an install from the lock left it"
+                )
+            examination.expect_pip(package, deep=deep)
+        examination.run(deep=deep, advance=advance)
+        return examination
+
+    def _is(self, package: LockedPackage, name: str) -> bool:
+        record = self._records.get(name)
+        if record is None:
+            return False
+        seen = record.package
+        return seen.version == package.version and (package.build is None or seen.build == package.build)
+
+    def _made(self, witnesses: Sequence[Witness], expected: Mapping[str, list]) -> dict:  # type: ignore[type-arg]
+        manifests = [w.manifest for w in witnesses]
+        return made_contents(
+            (one for options in expected.values() for one in options if one.made),
+            prefix=str(self._prefix.path),
+            platform=self._platform,
+            python=python_of(manifests, self._platform),
+            unpacked=unpacked_folders(witnesses, self._records, self._cache),
+            archives={w.package.name: w.archive for w in witnesses},
+        )
+
+    def _find_pip(self, *, owned: Sequence[str] | set[str]) -> None:
+        record = self._records.get("python")
+        if record is None:
+            return
+        layout = python_layout(record.package.version, windows=self._platform is Platform.WIN_64)
+        self._pip = list(pip_packages(self._prefix.path, layout.site_packages, owned=set(owned)))
+
+    def _pip_files(self) -> set[str]:
+        return {path for package in self._pip for path in (*package.files, package.record)}
+
+    def pip_evidence(self) -> list[InstalledPackage]:
+        """Give pip's packages; where the archive came from only while nothing has changed since the install."""
+        return [
+            InstalledPackage(
+                name=p.name,
+                version=p.version,
+                manager="pip",
+                sha256=self._known_pip[p.name][0]
+                if p.name in self._known_pip and self._known_pip[p.name][1] == p.record_sha256
+                else None,
+            )
+            for p in self._pip
+        ]
+
+
+def _witnessed_pip(prefix: Path) -> dict[str, tuple[str, str]]:
+    """Read what the installer wrote of pip's part: name -> (sha256 of the wheel, sha256 of RECORD)."""
+    try:
+        seen = witness.Witness.model_validate_json((prefix / witness.NAME).read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return {package.name: (package.sha256, package.record_sha256) for package in seen.packages}
+
+
+def describe(path: Path) -> Prefix | None:
+    """Describe any conda environment at `path`; None when there is none."""
+    from nomic_scaffold.models.variant import Accelerator
+
+    if not (path / META).is_dir():
+        return None
+    records, _ = read_records(path)
+    builds = [r.package.build or "" for r in records if r.package.name in ("pytorch", "libtorch")]
+    accelerator = Accelerator.CUDA if any("cuda" in build for build in builds) else Accelerator.CPU
+    python = path / ("python.exe" if os.name == "nt" else "bin/python")
+    return Prefix(path=path, provider="conda", accelerator=accelerator, python=python)
