@@ -17,7 +17,6 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
-from urllib.request import url2pathname
 
 from nomic_scaffold.adapters.weights.failures import RefusedError, SourceError
 from nomic_scaffold.adapters.weights.http import Patience, Remote, get_page, open_session
@@ -247,6 +246,8 @@ def _local(place: str) -> Path | None:
     """Give the folder that a file URL or a path names; None for what lies elsewhere."""
     parts = urlsplit(place)
     if parts.scheme == "file":
+        from urllib.request import url2pathname
+
         return Path(url2pathname(parts.path))
     return Path(place).expanduser() if "://" not in place else None
 
