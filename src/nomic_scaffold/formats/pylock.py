@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 from pydantic import ConfigDict, Field, ValidationError
 
 from nomic_scaffold.errors import InputError
+from nomic_scaffold.formats.pylock_digest import inputs_digest as inputs_digest  # the fast part
 from nomic_scaffold.models.boundary import Boundary
 from nomic_scaffold.models.lock import PypiFile, PypiLock, PypiPackage
 
@@ -77,12 +78,6 @@ class _Pylock(_Keyed):
     tool: dict[str, Any] = Field(default_factory=dict)
 
 
-def inputs_digest(requirements: tuple[str, ...], python: str) -> str:
-    """Digest what a lock is made from, so that a stale lock is known without a solve; sha256, lower-case hex."""
-    inputs = {"requirements": sorted({line.strip() for line in requirements}), "python": python}
-    return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
-
-
 def digest(lock: PypiLock) -> str:
     """Digest what a lock pins; the same whatever tool wrote the file and however it is laid out."""
     return hashlib.sha256(_body(lock).encode()).hexdigest()
@@ -130,6 +125,8 @@ def _body(lock: PypiLock) -> str:
         'created-by = "nomic-scaffold"',
         f"requires-python = {_text(lock.requires_python)}",
     ]
+    if not lock.packages:
+        lines.append("packages = []")
     for package in sorted(lock.packages, key=lambda p: (p.name, p.version, p.marker or "")):
         lines += ["", "[[packages]]", f"name = {_text(package.name)}", f"version = {_text(package.version)}"]
         if package.marker:

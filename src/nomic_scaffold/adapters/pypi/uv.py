@@ -76,15 +76,18 @@ def translate(text: str, *, offline: bool) -> ScaffoldError:
     """Turn what uv said on failing into one of our errors, with secrets taken out."""
     text = redact(text)
     shown = _essence(text)
-    if re.search(r"Hash mismatch for|Bad CRC|failed to extract archive", text, re.IGNORECASE):
-        return HashMismatchError(
-            f"the index served other bytes than the lock pins: {shown}",
-            hint="try another index (pip config set global.index-url URL); if the release was replaced: "
-            "nomic-scaffold lock",
-        )
+    wrong_bytes = HashMismatchError(
+        f"the index served other bytes than the lock pins: {shown}",
+        hint="try another index (pip config set global.index-url URL); if the release was replaced: "
+        "nomic-scaffold lock",
+    )
+    if "Hash mismatch for" in text:
+        return wrong_bytes
     for pattern, hint in _CAUSES:
         if re.search(pattern, text, re.IGNORECASE):
             return UnavailableError(shown, hint=hint)
+    if re.search(r"Bad CRC|failed to extract archive", text, re.IGNORECASE):
+        return wrong_bytes
     if offline and re.search(r"offline|network connectivity is disabled|not found in the cache", text, re.IGNORECASE):
         return UnavailableError(
             f"without a network this needs files that uv has not got in its cache: {shown}",
