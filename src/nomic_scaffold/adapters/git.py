@@ -40,7 +40,7 @@ def enclosing_repository(folder: Path) -> Path | None:
     folder = folder.parent.resolve() / folder.name
     for parent in folder.parents:
         if (parent / ".git").exists():
-            if git and _run(git, parent, "check-ignore", "--quiet", "--", str(folder)).returncode == 0:
+            if git and _run(git, parent, "check-ignore", "--quiet", "--", str(folder / "any")).returncode == 0:
                 return None
             return parent
     return None
@@ -63,6 +63,15 @@ def first_commit(root: Path, message: str) -> FirstCommit:
     if (done := _run(git, root, *commit, config=_NEUTRAL)).returncode:
         return _failed(root, done)
     return FirstCommit(outcome="committed as nobody")
+
+
+def revision(root: Path) -> str | None:
+    """Give the commit that `root` is at, 40 hex digits; None without git or without a commit."""
+    git = shutil.which("git")
+    if git is None:
+        return None
+    done = _run(git, root, "rev-parse", "HEAD")
+    return done.stdout.strip() if done.returncode == 0 else None
 
 
 def _failed(root: Path, done: subprocess.CompletedProcess[str]) -> FirstCommit:

@@ -21,6 +21,7 @@ from nomic_scaffold.models.answers import Licence
 from nomic_scaffold.models.variant import Accelerator, Platform
 
 if TYPE_CHECKING:
+    from nomic_scaffold.formats.adopt import Adopted
     from nomic_scaffold.workflows.new import NewProject
 
 
@@ -57,17 +58,17 @@ def command(
     On a terminal it asks for what no option gives; --defaults, CI=true or a pipe ask nothing. It needs no network; what
     only a package index can add is named at the end, with the command that adds it.
     """
-    from nomic_scaffold.formats import adopt
-    from nomic_scaffold.workflows.new import new
-
     shape = options.format_in("console", "json")
-    environment = None if from_ is None else adopt.read(_text(from_), path=str(from_))
+    environment = None if from_ is None else _read(from_)
     known = {key: value for key, value in given.items() if value not in (None, ())}
     if environment is not None:
         known = {**environment.answers, **known}
     asking = not (defaults or options.in_ci) and sys.stdin.isatty() and sys.stderr.isatty()
     folder = destination.resolve().name or "project"
     answers = resolve(known, folder=folder, ask=_ask if asking else None)
+    # Late, as it takes a second: the questions come first.
+    from nomic_scaffold.workflows.new import new
+
     with _ended_politely():
         made = new(
             destination,
@@ -149,18 +150,23 @@ def _ended_politely() -> Iterator[None]:
     def leave(_number: int, _frame: object) -> NoReturn:
         raise KeyboardInterrupt
 
-    names = [name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    before = {name: signal.signal(getattr(signal, name), leave) for name in names}
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    # One that is ignored stays so: nohup does that.
+    taken = [number for number in numbers if signal.getsignal(number) is signal.SIG_DFL]
+    for number in taken:
+        signal.signal(number, leave)
     try:
         yield
     finally:
-        for name, handler in before.items():
-            signal.signal(getattr(signal, name), handler)
+        for number in taken:
+            signal.signal(number, signal.SIG_DFL)
 
 
-def _text(path: Path) -> str:
+def _read(path: Path) -> Adopted:
+    from nomic_scaffold.formats import adopt
+
     try:
-        return path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
+        return adopt.read(path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n"), path=str(path))
     except UnicodeDecodeError as error:
         raise InputError(f"is not UTF-8 (byte {error.start})", path=path, hint="save it as UTF-8") from error
     except OSError as error:
