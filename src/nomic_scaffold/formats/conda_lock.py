@@ -57,7 +57,7 @@ def split(text: str) -> LockText | None:
     if not records or not found:
         return None
     try:
-        metadata = yaml.load(head, Loader=_LOADER)["metadata"]
+        metadata = yaml.load(head, Loader=_LOADER)["metadata"]  # noqa: S506 - a safe loader
         blocks = tuple(_block(part) for part in _BLOCK.split(rest) if part)
         return LockText(
             records=records,
@@ -117,7 +117,7 @@ def parse(text: str, *, path: str = "conda-lock.yml", accelerator: Accelerator |
     `accelerator` None: told by its builds. Raises InputError with what is wrong.
     """
     try:
-        data = yaml.load(text, Loader=_LOADER)
+        data = yaml.load(text, Loader=_LOADER)  # noqa: S506 - a safe loader
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         raise InputError(

@@ -46,6 +46,18 @@ def read(environment_text: str, scaffold_text: str) -> tuple[LockInputs, ...]:
     )
 
 
+def pypi(scaffold_text: str) -> tuple[tuple[str, ...], str]:
+    """Read what locks/pylock.toml resolves: its requirements and the lowest Python.
+
+    Raises InputError that names the line.
+    """
+    try:
+        table = tomllib.loads(scaffold_text)["pypi"]
+        return tuple(str(item) for item in table["requirements"]), str(table["python"])
+    except (tomllib.TOMLDecodeError, KeyError, TypeError) as error:
+        raise _what_is_wrong(scaffold_text) from error
+
+
 def lines(inputs: LockInputs) -> tuple[str, ...]:
     """Write the inputs as sorted lines, the channels in their own order; equal inputs give equal lines."""
     channels = [f"channel {number} {name}" for number, name in enumerate(inputs.channels, 1)]

@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nomic_scaffold.adapters import git, project, template
+from nomic_scaffold.adapters.reference_locks import reference_locks
 from nomic_scaffold.adapters.weights.known import read_manifests
 from nomic_scaffold.disk import atomic
 from nomic_scaffold.disk.shipped import shipped
 from nomic_scaffold.disk.staging import staged_folder
 from nomic_scaffold.errors import ScaffoldError
-from nomic_scaffold.formats import adopt, environment_yml, lock_header, lock_inputs, pylock_digest, scaffold_toml
+from nomic_scaffold.formats import adopt, environment_yml, lock_inputs, pylock_digest, scaffold_toml
 from nomic_scaffold.formats.answers import warnings
 from nomic_scaffold.models.answers import Answers
-from nomic_scaffold.models.lock import LockPaths
 from nomic_scaffold.models.progress import Progress
 from nomic_scaffold.models.spec import ProjectSpec
 
@@ -136,30 +136,17 @@ def _pypi_lock(root: Path, spec: ProjectSpec, *, offline: bool, progress: Progre
 
 
 def _conda_locks(root: Path) -> tuple[list[str], list[str]]:
-    """Copy the shipped locks whose inputs, by digest, are this project's; give their paths, and what fits none."""
-    written, missing = [], []
+    """Write the shipped locks of these inputs and platforms; give their paths, and what fits none."""
     wanted = lock_inputs.read(
         (root / environment_yml.NAME).read_text(encoding="utf-8"),
         (root / scaffold_toml.NAME).read_text(encoding="utf-8"),
     )
-    for accelerator in dict.fromkeys(inputs.accelerator for inputs in wanted):
-        paths = LockPaths(accelerator=accelerator)
-        digests = {
-            inputs.platform: lock_inputs.digest(lock_inputs.lines(inputs))
-            for inputs in wanted
-            if inputs.accelerator == accelerator
-        }
-        names = [paths.lock, paths.environment, paths.virtual_packages]
-        found = _shipped("locks", paths.lock.removeprefix("locks/"))
-        records = lock_header.parse(found[0].read_text(encoding="utf-8")) if found else None
-        if records is None or {record.platform: record.digest for record in records} != digests:
-            missing.append(f"{paths.lock} is not there yet: no shipped lock is for these answers")
-            continue
-        names += [paths.explicit(platform, sha256=sha256) for platform in digests for sha256 in (False, True)]
-        for name in names:
-            atomic.write_bytes(root / name, shipped("locks", name.removeprefix("locks/")).read_bytes())
-        written += names
-    return written, missing
+    made = reference_locks(wanted)
+    if made is None:
+        return [], ["conda-lock.yml is not there yet: no shipped lock is for these answers"]
+    for name, text in made.items():
+        atomic.write_text(root / name, text)
+    return list(made), []
 
 
 def _shipped(folder: str, pattern: str) -> list[Path]:

@@ -33,7 +33,9 @@ def named(explanation: str, requirements: Iterable[Requirement]) -> tuple[Requir
     rows = explanation.removeprefix(_PREFIX).splitlines()
     top = [row for row in rows if row[:1] in "├└"] or rows[:1]
     text = "\n".join([rows[0] if rows else "", *top])
-    return tuple(item for item in requirements if re.search(rf"(?<![\w.-]){re.escape(name_of(item.text))}(?![\w-])", text))
+    return tuple(
+        item for item in requirements if re.search(rf"(?<![\w.-]){re.escape(name_of(item.text))}(?![\w-])", text)
+    )
 
 
 def name_of(requirement: str) -> str:

@@ -14,13 +14,14 @@ from nomic_scaffold.adapters.conda import explain
 from nomic_scaffold.adapters.conda.client import open_client, redact
 from nomic_scaffold.adapters.conda.repodata import Source, address
 from nomic_scaffold.errors import InputError, ScaffoldError, UnavailableError, UnsolvableError
+from nomic_scaffold.formats.lock_url import without_credentials
 from nomic_scaffold.models.lock import LockedPackage, LockInputs, Requirement
 from nomic_scaffold.models.progress import Meter, Progress
 
 if TYPE_CHECKING:
     from rattler import Gateway, MatchSpec, RepoDataRecord
 
-_SPEC = re.compile(r"^([A-Za-z0-9_.-]+?)\s*([=<>!~*\d].*)?$")
+_SPEC = re.compile(r"^([A-Za-z0-9_.-]+)\s*(.*)$")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,7 +160,7 @@ async def _known(request: Request, gateway: Gateway, source: Source) -> list[Rep
         raise
     except Exception as error:  # rattler's exceptions have no common base
         raise _unavailable(inputs, source, error) from error
-    return [record for records in found for record in records if redacted(record.url) in urls]
+    return [record for records in found for record in records if without_credentials(record.url) in urls]
 
 
 async def _culprits(request: Request, gateway: Gateway, source: Source) -> tuple[Requirement, ...]:
@@ -240,15 +241,10 @@ def _end_of(day: date) -> datetime:
     return datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(days=1, microseconds=-1000)
 
 
-def redacted(url: str) -> str:
-    """Take user, password and token out of the address of a package."""
-    return re.sub(r"/t/[^/]+/", "/", re.sub(r"(?<=://)[^/@]+@", "", url))
-
-
 def _package(record: RepoDataRecord, inputs: LockInputs) -> LockedPackage:
     if record.sha256 is None or record.md5 is None:
         raise InputError(
-            f"{redacted(record.url)} has no {'md5' if record.sha256 else 'sha256'} in its channel",
+            f"{without_credentials(record.url)} has no {'md5' if record.sha256 else 'sha256'} in its channel",
             hint="ask the channel's owners to index it with hashes; nothing is locked without them",
         )
     return LockedPackage(
@@ -256,7 +252,7 @@ def _package(record: RepoDataRecord, inputs: LockInputs) -> LockedPackage:
         version=str(record.version),
         manager="conda",
         platform=inputs.platform,
-        url=redacted(record.url),
+        url=without_credentials(record.url),
         sha256=record.sha256.hex(),
         md5=record.md5.hex(),
         depends=_depends(record.depends),

@@ -1,13 +1,15 @@
 """Lock the pip section of a conda environment: what conda gives is taken as it is, and only the rest from an index.
 
-conda's Python packages are shown to uv as empty wheels of exactly conda's versions (`2.5.2+conda`), so that uv itself
-finds out whether a PyPI package can live with them, and says why when it can't. Nothing is taken twice.
+conda's Python packages are shown to uv as empty wheels of exactly conda's versions (`2.5.2+conda`), in an index of
+their own that is asked first: uv itself finds out whether a PyPI package can live with them, and says why when it
+can't, and the real index is asked only for what conda lacks. Nothing is taken twice.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import sys
 import tempfile
 import tomllib
 import zipfile
@@ -21,8 +23,10 @@ from packaging.tags import Tag, compatible_tags, cpython_tags, mac_platforms
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 from packaging.version import InvalidVersion, Version
 
+from nomic_scaffold.adapters.pypi.index import no_index, uv_environment
 from nomic_scaffold.adapters.pypi.uv import run_uv
-from nomic_scaffold.errors import InputError, UnsolvableError
+from nomic_scaffold.errors import InputError, ScaffoldError, UnsolvableError
+from nomic_scaffold.formats.lock_url import without_credentials
 from nomic_scaffold.models.lock import LockedPackage, LockInputs
 from nomic_scaffold.models.variant import Platform
 
@@ -94,15 +98,15 @@ def solve_for_conda(
     provided = _provided(conda)
     asked = tuple(_requirement(item.text, item.file, item.line) for item in inputs.pip)
     _refuse_both(inputs, asked, provided)
-    options = _Options(
-        offline=offline,
-        environ=os.environ if patient else {**_IMPATIENT, **os.environ},
-        upgrade=tuple(upgrade),
-        exclude_newer=exclude_newer,
-    )
     target = _target(inputs, conda)
     with tempfile.TemporaryDirectory(prefix="nomic-scaffold-") as scratch:
-        folder = Path(scratch)
+        folder = Path(scratch).resolve()
+        options = _Options(
+            offline=offline,
+            environ=_environment(folder, patient=patient),
+            upgrade=tuple(upgrade),
+            exclude_newer=exclude_newer,
+        )
         _write_stubs(folder, provided)
         try:
             return _compile(folder, asked, target, options, inputs, keep=keep)
@@ -125,22 +129,31 @@ def _compile(
 ) -> PypiPart:
     wanted, made = folder / "requirements.in", folder / "pylock.toml"
     wanted.write_text("".join(f"{item}\n" for item in asked), encoding="utf-8")
-    made.write_text(_preferences(keep), encoding="utf-8")
-    arguments: list[str | Path] = ["pip", "compile", wanted, "--quiet", "--only-binary", ":all:"]
+    made.unlink(missing_ok=True)
+    if kept := _preferences(keep):
+        made.write_text(kept, encoding="utf-8")
+    arguments: list[str | Path] = [
+        "pip",
+        "compile",
+        wanted,
+        "--quiet",
+        "--only-binary",
+        ":all:",
+        "--python",
+        sys.executable,
+    ]
     arguments += ["--python-version", target.python, "--python-platform", target.platform]
-    arguments += ["--find-links", folder / "conda", "--constraints", folder / "conda.txt"]
+    arguments += ["--constraints", folder / "conda.txt"]
+    if no_index(options.environ):
+        arguments += ["--find-links", folder / "wheels"]
     if without:
         (folder / "excludes.txt").write_text("".join(f"{name}\n" for name in without), encoding="utf-8")
         arguments += ["--excludes", folder / "excludes.txt"]
     arguments += [part for name in options.upgrade for part in ("--upgrade-package", name)]
     if options.exclude_newer:
         arguments += ["--exclude-newer", options.exclude_newer]
-    run = {"offline": options.offline, "cwd": folder, "environ": options.environ, "for_everyone": True}
-    run_uv([*arguments, "--output-file", made], **run)  # type: ignore[arg-type]
-    # The same once more, from uv's cache and bound to what it found, for who asks for what: pylock.toml doesn't say.
-    arguments += ["--constraints", _pins(folder, made), "--annotation-style", "line", "--no-header"]
-    told = run_uv(arguments, **run)  # type: ignore[arg-type]
-    depends = _depends(told)
+    run_uv([*arguments, "--output-file", made], offline=options.offline, cwd=folder, environ=options.environ)
+    depends = _who_asks(folder, made, arguments, options)
     packages = [
         _package(entry, target, inputs.platform, depends.get(canonicalize_name(entry["name"]), ()))
         for entry in tomllib.loads(made.read_text(encoding="utf-8")).get("packages", [])
@@ -149,9 +162,44 @@ def _compile(
     return PypiPart(packages=tuple(packages), left_out=tuple(sorted(without)))
 
 
+def _who_asks(
+    folder: Path, made: Path, arguments: Sequence[str | Path], options: _Options
+) -> dict[str, tuple[str, ...]]:
+    """Ask once more, from uv's cache and bound to what was found, who asks for which: pylock.toml is silent."""
+    entries = tomllib.loads(made.read_text(encoding="utf-8")).get("packages", [])
+    pins = folder / "pins.txt"
+    pins.write_text("".join(f"{entry['name']}=={entry['version']}\n" for entry in entries), encoding="utf-8")
+    try:
+        told = run_uv(
+            [*arguments, "--constraints", pins, "--annotation-style", "line", "--no-header"],
+            offline=True,
+            cwd=folder,
+            environ=options.environ,
+        )
+    except ScaffoldError:
+        return {}  # no cache: the order of installing is lost, and pip needs none
+    found: dict[str, set[str]] = {}
+    for line in told.splitlines():
+        name, mark, rest = line.partition("# via ")
+        if not mark:
+            continue
+        needed = canonicalize_name(re.split(r"[=\[ ]", name.strip())[0])
+        for asker in rest.split(","):
+            found.setdefault(canonicalize_name(asker.strip().partition("[")[0]), set()).add(needed)
+    return {name: tuple(sorted(needs)) for name, needs in found.items()}
+
+
+def _environment(folder: Path, *, patient: bool) -> dict[str, str]:
+    """Put the index of conda's packages before the user's own."""
+    environment = uv_environment({**({} if patient else _IMPATIENT), **os.environ}, for_everyone=True)
+    first = (folder / "index").as_uri()
+    environment["UV_INDEX"] = " ".join([first, environment.get("UV_INDEX", "")]).strip()
+    return environment
+
+
 def _provided(conda: Iterable[LockedPackage]) -> dict[str, LockedPackage]:
     """Find conda's Python packages by their name on PyPI."""
-    found = {}
+    found: dict[str, LockedPackage] = {}
     for package in conda:
         wants = {depend.partition(" ")[0] for depend in package.depends}
         if package.manager == "conda" and wants & {"python", "python_abi"}:
@@ -176,10 +224,13 @@ def _refuse_both(inputs: LockInputs, asked: Sequence[Requirement], provided: Map
         package = provided.get(canonicalize_name(requirement.name))
         if package is None:
             continue
-        source = next((i for i in inputs.requirements if re.match(rf"{re.escape(package.name)}(?![\w-])", i.text)), None)
+        source = next(
+            (i for i in inputs.requirements if re.match(rf"{re.escape(package.name)}(?![\w-])", i.text)), None
+        )
         by = f"line {source.line} asks conda for it" if source else "other conda packages need it"
         raise InputError(
-            f"{requirement.name} would come by both managers: pip here, and conda ({package.name} {package.version}; {by})",
+            f"{requirement.name} would come by both managers: pip here, "
+            f"and conda ({package.name} {package.version}; {by})",
             path=written.file,
             line=written.line,
             hint="take one of the two out",
@@ -187,8 +238,7 @@ def _refuse_both(inputs: LockInputs, asked: Sequence[Requirement], provided: Map
 
 
 def _write_stubs(folder: Path, provided: Mapping[str, LockedPackage]) -> None:
-    links = folder / "conda"
-    links.mkdir()
+    (folder / "wheels").mkdir()
     pins = []
     for name, package in provided.items():
         try:
@@ -196,11 +246,15 @@ def _write_stubs(folder: Path, provided: Mapping[str, LockedPackage]) -> None:
         except InvalidVersion:
             continue  # no version of PyPI's: nothing of the pip section can ask for one
         stem = f"{name.replace('-', '_')}-{version}"
-        with zipfile.ZipFile(links / f"{stem}-py3-none-any.whl", "w") as wheel:
+        path = folder / "wheels" / f"{stem}-py3-none-any.whl"
+        with zipfile.ZipFile(path, "w") as wheel:
             info = f"{stem}.dist-info"
             wheel.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
             wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
             wheel.writestr(f"{info}/RECORD", "")
+        page = folder / "index" / name / "index.html"
+        page.parent.mkdir(parents=True)
+        page.write_text(f'<a href="{path.as_uri()}">{path.name}</a>', encoding="utf-8")
         pins.append(f"{name}=={version}\n")
     (folder / "conda.txt").write_text("".join(pins), encoding="utf-8")
 
@@ -222,8 +276,8 @@ def _target(inputs: LockInputs, conda: Iterable[LockedPackage]) -> _Target:
             platforms += [f"{old}_{machine}" for old in ("manylinux2014", "manylinux2010", "manylinux1")]
         case Platform.OSX_ARM64:
             name = "aarch64-apple-darwin"
-            at_least = virtual.get("__osx", "13.0").split(".")
-            platforms = list(mac_platforms((int(at_least[0]), int((at_least + ["0"])[1])), "arm64"))
+            version = Version(virtual.get("__osx", "13.0"))
+            platforms = list(mac_platforms((version.major, version.minor), "arm64"))
         case Platform.WIN_64:
             name, platforms = "x86_64-pc-windows-msvc", ["win_amd64"]
     tags = [
@@ -235,32 +289,13 @@ def _target(inputs: LockInputs, conda: Iterable[LockedPackage]) -> _Target:
 
 def _preferences(keep: Iterable[LockedPackage]) -> str:
     """Write the packages to keep as a pylock.toml: uv stays with the versions that it finds in its output file."""
-    rows = ['lock-version = "1.0"', 'created-by = "nomic-scaffold"']
+    rows = []
     for package in keep:
         if package.manager == "pip" and package.sha256:
             rows += ["[[packages]]", f'name = "{package.name}"', f'version = "{package.version}"']
             rows.append(f'wheels = [{{ url = "{package.url}", hashes = {{ sha256 = "{package.sha256}" }} }}]')
-    return "\n".join(rows) + "\n"
-
-
-def _pins(folder: Path, made: Path) -> Path:
-    entries = tomllib.loads(made.read_text(encoding="utf-8")).get("packages", [])
-    pins = folder / "pins.txt"
-    pins.write_text("".join(f"{entry['name']}=={entry['version']}\n" for entry in entries), encoding="utf-8")
-    return pins
-
-
-def _depends(told: str) -> dict[str, tuple[str, ...]]:
-    """Read uv's annotations, `click==8.4.2  # via nomic, x`, into package -> what it asks for."""
-    found: dict[str, set[str]] = {}
-    for line in told.splitlines():
-        name, mark, rest = line.partition("# via ")
-        if not mark:
-            continue
-        needed = canonicalize_name(re.split(r"[=\[ ]", name.strip())[0])
-        for asker in rest.split(","):
-            found.setdefault(canonicalize_name(asker.strip().partition("[")[0]), set()).add(needed)
-    return {name: tuple(sorted(needs)) for name, needs in found.items()}
+    head = ['lock-version = "1.0"', 'created-by = "nomic-scaffold"']
+    return "\n".join([*head, *rows, ""]) if rows else ""
 
 
 def _package(entry: Mapping[str, object], target: _Target, platform: Platform, depends: Sequence[str]) -> LockedPackage:
@@ -297,12 +332,8 @@ def _best(wheels: object, target: _Target) -> tuple[str, str, int | None] | None
             continue
         places = [rank[tag] for tag in tags if tag in rank]
         if places and sha256 and url.startswith(("https:", "http:")):
-            ranked.append((min(places), filename, _without_login(url), str(sha256), wheel.get("size")))
+            ranked.append((min(places), filename, without_credentials(url), str(sha256), wheel.get("size")))
     return min(ranked)[2:] if ranked else None
-
-
-def _without_login(url: str) -> str:
-    return re.sub(r"(?<=://)[^/@]+@", "", url)
 
 
 def _without_files(message: str, asked: Sequence[Requirement]) -> tuple[str, ...]:

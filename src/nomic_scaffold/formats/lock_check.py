@@ -1,0 +1,130 @@
+"""Say whether locks match their inputs, by digests alone: no solve, no network, no heavy import."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from nomic_scaffold.formats import lock_inputs
+from nomic_scaffold.models.lock import LockInputs, LockPaths, LockRecord, Requirement
+from nomic_scaffold.models.variant import Accelerator, Platform
+
+Head = tuple[LockRecord, ...] | Literal["missing", "foreign"]
+"""What a lock's head says; `foreign`: another tool wrote the lock, or somebody edited its head."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One reason for which a lock is not fresh."""
+
+    kind: Literal["missing", "foreign", "changed", "incomplete", "derived"]
+    message: str
+    file: str
+    line: int | None = None
+    lock: str = ""
+    """The lock that it is about."""
+
+    def __str__(self) -> str:
+        place = self.file if self.line is None else f"{self.file}:{self.line}"
+        return f"{place}: {self.message}"
+
+
+def compare(inputs: Sequence[LockInputs], heads: Mapping[Accelerator, Head]) -> tuple[Finding, ...]:
+    """Hold what is asked for now against what each lock says that it was made from."""
+    found: list[Finding] = []
+    for accelerator in dict.fromkeys(item.accelerator for item in inputs):
+        of_it = [item for item in inputs if item.accelerator is accelerator]
+        found += _lock(of_it, heads.get(accelerator, "missing"), LockPaths(accelerator=accelerator).lock)
+    # A changed line of environment.yml concerns every lock: it is told once.
+    once: dict[tuple[str, int | None, str], Finding] = {}
+    for finding in found:
+        once.setdefault((finding.file, finding.line, finding.message), finding)
+    return tuple(once.values())
+
+
+def fresh(inputs: LockInputs, head: Head) -> LockRecord | None:
+    """Give the record of a platform when its conda part is still what `inputs` ask for."""
+    if isinstance(head, str):
+        return None
+    record = next((record for record in head if record.platform == inputs.platform), None)
+    if record is None or record.digest != lock_inputs.digest(lock_inputs.lines(inputs)):
+        return None
+    return record
+
+
+def _lock(inputs: Sequence[LockInputs], head: Head, lock: str) -> Iterable[Finding]:
+    if head == "missing":
+        yield Finding(kind="missing", message="is missing", file=lock, lock=lock)
+        return
+    if isinstance(head, str):
+        yield Finding(kind="foreign", message="does not say what it was made from", file=lock, lock=lock)
+        return
+    records = {record.platform: record for record in head}
+    incomplete: list[str] = []
+    for platform in records.keys() - {item.platform for item in inputs}:
+        message = f"holds {platform}, which scaffold.toml does not name"
+        yield Finding(kind="changed", message=message, file=lock, lock=lock)
+    for item in inputs:
+        record = records.get(item.platform)
+        if record is None:
+            yield Finding(kind="missing", message=f"lacks {item.platform}", file=lock, lock=lock)
+            continue
+        if record.digest != lock_inputs.digest(record.inputs):
+            yield Finding(kind="foreign", message="its head was edited by hand", file=lock, lock=lock)
+            continue
+        yield from _changes(item, record, lock)
+        if item.pip and record.pypi != "locked":
+            incomplete.append(item.platform)
+    if incomplete:
+        message = f"incomplete: the pip section of environment.yml is not locked for {', '.join(incomplete)}"
+        yield Finding(kind="incomplete", message=message, file=lock, lock=lock)
+
+
+def _changes(inputs: LockInputs, record: LockRecord, lock: str) -> Iterable[Finding]:
+    now, before = lock_inputs.lines(inputs), record.inputs
+    gone = {line: _subject(line) for line in before if line not in now}
+    places = {lock_inputs.requirement_line(item): item for item in (*inputs.requirements, *inputs.pip)}
+    for line in now:
+        if line in before:
+            continue
+        old = next((other for other, subject in gone.items() if subject == _subject(line)), None)
+        if old is not None:
+            del gone[old]
+        file, number = _place(line, places.get(line))
+        was = f"locked with {_shown(old)!r}" if old else "not in the lock"
+        yield Finding(kind="changed", message=f"{_shown(line)!r} is {was}", file=file, line=number, lock=lock)
+    for line in gone:
+        file, _ = _place(line, None)
+        yield Finding(kind="changed", message=f"{_shown(line)!r} is locked, but no longer there", file=file, lock=lock)
+
+
+def _subject(line: str) -> tuple[str, ...]:
+    """Tell what a line is about, so that its old form can be found: its kind and its package."""
+    kind, first, *rest = line.split(" ")
+    if kind in ("conda", "pip"):
+        name = (rest or [""])[0]
+        for mark in "=<>!~[;@":
+            name = name.partition(mark)[0]
+        return kind, first, name.lower()
+    return kind, first
+
+
+def _shown(line: str) -> str:
+    """Write a line as people did."""
+    kind, _, rest = line.partition(" ")
+    return rest.partition(" ")[2] if kind in ("conda", "pip", "channel") else rest
+
+
+def _place(line: str, requirement: Requirement | None) -> tuple[str, int | None]:
+    if requirement is not None:
+        return requirement.file, requirement.line
+    kind, _, rest = line.partition(" ")
+    if kind in ("conda", "pip"):
+        return rest.partition(" ")[0], None
+    return ("environment.yml" if kind == "channel" else "scaffold.toml"), None
+
+
+def platforms_of(head: Head) -> tuple[Platform, ...]:
+    """Give the platforms of a lock whose head could be read."""
+    return () if isinstance(head, str) else tuple(record.platform for record in head)

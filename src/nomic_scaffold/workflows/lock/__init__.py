@@ -1,0 +1,10 @@
+"""Lock a project: solve what changed, keep what still fits, write every derived file or none.
+
+`lock --check` has 0.3 s for its whole process: rattler, conda_lock and pydantic are imported only where they are used.
+"""
+
+from nomic_scaffold.workflows.lock.check import check, read_inputs
+from nomic_scaffold.workflows.lock.run import lock
+from nomic_scaffold.workflows.lock.wanted import LockedVariant, LockResult, Wanted
+
+__all__ = ["LockResult", "LockedVariant", "Wanted", "check", "lock", "read_inputs"]

@@ -1,0 +1,111 @@
+"""What `lock` does with each variant: read the old locks, decide what is solved and what is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from nomic_scaffold.adapters import lock_files
+from nomic_scaffold.errors import InputError, UsageError
+from nomic_scaffold.formats import conda_lock, lock_check, lock_sizes
+from nomic_scaffold.formats.conda_lock import LockText
+from nomic_scaffold.models.lock import SIZES_PATH, LockedPackage, LockInputs, LockPaths, LockRecord
+from nomic_scaffold.models.variant import Accelerator
+from nomic_scaffold.workflows.lock.wanted import Wanted
+
+
+@dataclass(kw_only=True)
+class Variant:
+    """One platform of one accelerator on its way into a lock."""
+
+    inputs: LockInputs
+    before: tuple[LockedPackage, ...]
+    record: LockRecord | None
+    """Of the old lock, when its conda part is still what the inputs ask for."""
+    solve: bool
+    """Solve conda's part anew."""
+    index: bool
+    """Solve the pip section anew."""
+    conda: tuple[LockedPackage, ...]
+    pip: tuple[LockedPackage, ...]
+    complete: bool
+    """The pip section is in, or there is none."""
+    left_out: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+    @property
+    def packages(self) -> tuple[LockedPackage, ...]:
+        """Everything that the lock is to hold for this variant."""
+        return (*self.conda, *self.pip)
+
+    @property
+    def touched(self) -> bool:
+        """Whether anything of it is locked anew."""
+        return self.solve or self.index
+
+
+@dataclass(frozen=True, kw_only=True)
+class OldLock:
+    """A lock as it lay there; `pieces` is None when another tool wrote it or a merge broke it."""
+
+    pieces: LockText | None
+    packages: tuple[LockedPackage, ...]
+
+
+def read_old(root: Path, accelerators: Sequence[Accelerator]) -> dict[Accelerator, OldLock]:
+    """Read the old locks with the sizes of their packages."""
+    known = lock_sizes.parse(lock_files.derived_text(root / SIZES_PATH) or "")
+    found = {}
+    for accelerator in accelerators:
+        path = LockPaths(accelerator=accelerator).lock
+        text = lock_files.derived_text(root / path) or ""
+        pieces = conda_lock.split(text)
+        try:
+            packages = conda_lock.parse(text, path=path, accelerator=accelerator).packages
+        except InputError:
+            pieces, packages = None, ()
+        sized = tuple(replace(package, size=known.get(package.sha256 or "")) for package in packages)
+        found[accelerator] = OldLock(pieces=pieces, packages=sized)
+    return found
+
+
+def plan(selected: Sequence[LockInputs], old: Mapping[Accelerator, OldLock], wanted: Wanted) -> list[Variant]:
+    """Decide for each selected variant; raises UsageError for an upgrade of what no lock holds."""
+    variants = list(_plan(selected, old, wanted))
+    names = {package.name for variant in variants for package in variant.before}
+    for name in wanted.upgrade:
+        if name not in names and not wanted.pylock:
+            raise UsageError(f"no lock holds a package {name!r}", hint="nomic-scaffold lock --fresh moves everything")
+    return variants
+
+
+def _plan(selected: Sequence[LockInputs], old: Mapping[Accelerator, OldLock], wanted: Wanted) -> Iterator[Variant]:
+    moved = set(wanted.upgrade)
+    cutoff = wanted.exclude_newer.isoformat() if wanted.exclude_newer else None
+    for inputs in selected:
+        lock = old[inputs.accelerator]
+        before = tuple(package for package in lock.packages if package.platform == inputs.platform)
+        conda = tuple(package for package in before if package.manager == "conda")
+        pip = tuple(package for package in before if package.manager == "pip")
+        record = lock_check.fresh(inputs, lock.pieces.records) if lock.pieces else None
+        solve = (
+            record is None
+            or not conda
+            or wanted.fresh
+            or bool(moved & {package.name for package in conda})
+            or (cutoff is not None and record.exclude_newer != cutoff)
+        )
+        locked = record is not None and record.pypi == "locked"
+        index = bool(inputs.pip) and (solve or not locked or bool(moved & {package.name for package in pip}))
+        yield Variant(
+            inputs=inputs,
+            before=before,
+            record=record,
+            solve=solve,
+            index=index and wanted.pypi,
+            conda=conda,
+            pip=pip if inputs.pip else (),
+            complete=not inputs.pip or (locked and not solve),
+            left_out=record.left_out if record else (),
+        )

@@ -1,0 +1,225 @@
+"""The steps of `lock`: read, solve what is not fresh, add the PyPI part, write."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nomic_scaffold.adapters import lock_files
+from nomic_scaffold.errors import InputError, UnavailableError
+from nomic_scaffold.formats.environment_yml import NAME as ENVIRONMENT
+from nomic_scaffold.formats.lock_inputs import SCAFFOLD, pypi
+from nomic_scaffold.formats.lock_url import has_credentials
+from nomic_scaffold.formats.pylock_digest import inputs_digest, recorded
+from nomic_scaffold.models.lock import LockedPackage, LockInputs, LockPaths
+from nomic_scaffold.models.progress import Progress
+from nomic_scaffold.models.variant import Accelerator, Platform
+from nomic_scaffold.workflows.lock.check import PYLOCK, accelerators, read_inputs, sources
+from nomic_scaffold.workflows.lock.plan import OldLock, Variant, plan, read_old
+from nomic_scaffold.workflows.lock.wanted import LockedVariant, LockResult, Wanted
+
+if TYPE_CHECKING:
+    from nomic_scaffold.adapters.conda.content_hash import ContentHashes
+
+STATE = ".nomic-scaffold"
+_MARK = "Made by: nomic-scaffold lock"
+
+
+def lock(root: Path, wanted: Wanted, *, progress: Progress) -> LockResult:
+    """Lock the project at `root`; old files stay as they were unless everything could be made.
+
+    Raises InputError, UnsolvableError, UnavailableError, UsageError.
+    """
+    inputs = read_inputs(root)
+    _refuse_credentials(inputs)
+    selected = wanted.select(inputs)
+    with lock_files.exclusive(root / STATE, progress):
+        old = read_old(root, accelerators(inputs))
+        variants = plan(selected, old, wanted)
+        derived = sources(inputs)
+        missing: list[str] = []
+        files: dict[str, str] = {}
+        if wanted.pylock:
+            files |= _pylock(root, wanted, missing, progress)
+        made = _locks(root, inputs, variants, old, derived, wanted, missing, progress)
+        written = lock_files.write(root, {**files, **derived, **made})
+        if wanted.everything:
+            written += lock_files.remove(root, dict.fromkeys(_leftovers(root, {*derived, *made}), _MARK))
+    return LockResult(variants=tuple(map(_told, variants)), written=written, missing=tuple(missing))
+
+
+def _refuse_credentials(inputs: Iterable[LockInputs]) -> None:
+    for channel in dict.fromkeys(channel for item in inputs for channel in item.channels):
+        if has_credentials(channel):
+            raise InputError(
+                "a channel's address holds a password or token, which would end up in every lock",
+                path=ENVIRONMENT,
+                hint="write ${NAME} in its place and set that variable, or put the login into ~/.netrc or the keyring",
+            )
+
+
+def _locks(
+    root: Path,
+    inputs: Sequence[LockInputs],
+    variants: Sequence[Variant],
+    old: Mapping[Accelerator, OldLock],
+    derived: Mapping[str, str],
+    wanted: Wanted,
+    missing: list[str],
+    progress: Progress,
+) -> dict[str, str]:
+    """Solve, and make the texts; conda-lock's library loads and hashes beside the solves, which are not Python."""
+    from nomic_scaffold.adapters.conda.solve import solver_version
+    from nomic_scaffold.workflows.lock import files
+
+    touched = dict.fromkeys(
+        item.inputs.accelerator for item in variants if item.touched or not old[item.inputs.accelerator].pieces
+    )
+    with ThreadPoolExecutor(1) as beside:
+        tasks = {name: beside.submit(_hashes, root, inputs, name, derived) for name in touched}
+        _solve(variants, wanted, progress)
+        _refuse_mixtures(variants)
+        missing += _pip_sections(variants, wanted, progress)
+        hashes = {name: task.result() for name, task in tasks.items()}
+    cutoff = wanted.exclude_newer.isoformat() if wanted.exclude_newer else None
+    return files.texts(root, inputs, variants, old, hashes, solver=solver_version(), exclude_newer=cutoff)
+
+
+def _hashes(
+    root: Path, inputs: Sequence[LockInputs], accelerator: Accelerator, derived: Mapping[str, str]
+) -> ContentHashes:
+    from nomic_scaffold.adapters.conda.content_hash import content_hashes
+
+    paths = LockPaths(accelerator=accelerator)
+    return content_hashes(
+        lock_files.read_text(root / ENVIRONMENT),
+        derived[paths.environment],
+        derived[paths.virtual_packages],
+        platforms=[item.platform for item in inputs if item.accelerator is accelerator],
+    )
+
+
+def _solve(variants: Sequence[Variant], wanted: Wanted, progress: Progress) -> None:
+    from nomic_scaffold.adapters.conda.repodata import open_source
+    from nomic_scaffold.adapters.conda.solve import Request, solve
+
+    to_solve = [variant for variant in variants if variant.solve]
+    if not to_solve:
+        return
+    names = ", ".join(variant.inputs.id for variant in to_solve)
+    progress.say(f"solving {len(to_solve)} of {len(variants)}: {names}")
+    requests = [
+        Request(
+            inputs=variant.inputs,
+            keep=() if wanted.fresh else tuple(p for p in variant.conda if p.name not in wanted.upgrade),
+            upgrade=tuple(name for name in wanted.upgrade if name in {p.name for p in variant.conda}),
+            exclude_newer=wanted.exclude_newer,
+        )
+        for variant in to_solve
+    ]
+    with open_source(offline=wanted.offline, folder=wanted.repodata) as source:
+        for variant, solution in zip(to_solve, solve(requests, source=source, progress=progress), strict=True):
+            variant.conda, variant.seconds = solution.packages, solution.seconds
+
+
+def _refuse_mixtures(variants: Iterable[Variant]) -> None:
+    from nomic_scaffold.checks.lock import accelerator_of
+
+    for variant in variants:
+        for package in variant.conda:
+            found = accelerator_of(package)
+            if found is not None and found is not variant.inputs.accelerator:
+                want = variant.inputs.accelerator
+                raise InputError(
+                    f"{variant.inputs.id} would hold {package.name} {package.version} {package.build}: a {found} build",
+                    path=SCAFFOLD,
+                    hint=f'pin it in [variants.{want}.requirements], e.g. "pytorch * {want}*"',
+                )
+
+
+def _pip_sections(variants: Sequence[Variant], wanted: Wanted, progress: Progress) -> Iterator[str]:
+    """Lock the pip sections; give a sentence when no index answers: the conda part is worth having alone."""
+    from nomic_scaffold.adapters.pypi.for_conda import solve_for_conda
+
+    todo = [variant for variant in variants if variant.index]
+    if not todo:
+        return
+    progress.say(f"locking the pip section of {len(todo)} variants")
+
+    def one(variant: Variant) -> None:
+        part = solve_for_conda(
+            variant.inputs,
+            variant.conda,
+            keep=() if wanted.fresh else variant.pip,
+            upgrade=wanted.upgrade,
+            offline=wanted.offline,
+            patient=wanted.patient,
+            exclude_newer=wanted.exclude_newer.isoformat() if wanted.exclude_newer else None,
+        )
+        variant.pip, variant.left_out, variant.complete = part.packages, part.left_out, True
+
+    try:
+        one(todo[0])  # alone: it fills uv's cache for the others, and finds out whether an index answers
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(one, todo[1:]))
+    except UnavailableError as error:
+        for variant in todo:
+            variant.pip, variant.left_out, variant.complete = (), (), False
+        yield f"the pip section of environment.yml is not locked yet ({error.message}): nomic-scaffold lock adds it"
+
+
+def _pylock(root: Path, wanted: Wanted, missing: list[str], progress: Progress) -> dict[str, str]:
+    """Resolve locks/pylock.toml beside the old one, which stays until everything is written."""
+    requirements, python = pypi(lock_files.read_text(root / SCAFFOLD))
+    before = lock_files.derived_text(root / PYLOCK)
+    fresh = before is not None and recorded(before) == inputs_digest(requirements, python)
+    if fresh and not wanted.fresh and not wanted.upgrade:
+        return {}
+    from nomic_scaffold.adapters import pypi as adapter
+
+    with tempfile.TemporaryDirectory(prefix="nomic-scaffold-") as scratch:
+        destination = Path(scratch) / "pylock.toml"
+        if before is not None:
+            destination.write_text(before, encoding="utf-8", newline="\n")
+        try:
+            adapter.lock(
+                requirements,
+                python=python,
+                destination=destination,
+                offline=wanted.offline,
+                progress=progress,
+                upgrade="all" if wanted.fresh else wanted.upgrade,
+                patient=wanted.patient,
+            )
+        except UnavailableError as error:
+            missing.append(f"{PYLOCK} is not locked yet ({error.message}): nomic-scaffold lock adds it")
+            return {}
+        return {PYLOCK: destination.read_text(encoding="utf-8")}
+
+
+def _leftovers(root: Path, made: set[str]) -> Iterator[str]:
+    """Find files of earlier locks, of platforms and variants that scaffold.toml no longer names."""
+    for accelerator in Accelerator:
+        paths = LockPaths(accelerator=accelerator)
+        names = [paths.lock, paths.environment, paths.virtual_packages]
+        names += [paths.explicit(platform, sha256=kind) for platform in Platform for kind in (False, True)]
+        yield from (name for name in names if name not in made and (root / name).is_file())
+
+
+def _told(variant: Variant) -> LockedVariant:
+    return LockedVariant(
+        id=variant.inputs.id,
+        outcome="solved" if variant.touched else "kept",
+        packages=len(variant.packages),
+        size=sum(package.size or 0 for package in variant.packages),
+        seconds=variant.seconds,
+        changed=len(_keys(variant.packages) ^ _keys(variant.before)),
+        left_out=variant.left_out,
+    )
+
+
+def _keys(packages: Iterable[LockedPackage]) -> set[tuple[str, str]]:
+    return {(package.name, package.url) for package in packages}
