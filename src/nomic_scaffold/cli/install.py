@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Literal
 
@@ -35,6 +36,7 @@ from nomic_scaffold.models.variant import Accelerator
 @click.option(
     "--prefix", type=click.Path(path_type=Path), help="Folder of the environment.  [default: in .nomic-scaffold/envs]"
 )
+@click.option("--copy", is_flag=True, help="conda: copy files instead of linking them from the package cache.")
 @click.option("--fresh", is_flag=True, help="Make it anew, even if it looks whole.")
 @click.option("--explain", is_flag=True, help="Say what would be installed and why; install nothing.")
 @click.pass_obj
@@ -44,6 +46,7 @@ def command(
     provider: Literal["auto", "conda", "pypi"],
     variant: Literal["auto", "cpu", "cuda"],
     prefix: Path | None,
+    copy: bool,
     fresh: bool,
     explain: bool,
 ) -> None:
@@ -67,15 +70,21 @@ def command(
     )
     for reason in choice.reasons:
         progress.say(f"provider {reason}")
+    if choice.variant_reason:
+        progress.say(choice.variant_reason)
     answer: dict[str, object] = {
         "schema_version": 1,
         "provider": choice.provider,
         "variant": choice.accelerator.value,
         "prefix": str(choice.destination),
-        "reasons": list(choice.reasons),
+        "reasons": [*choice.reasons, *([choice.variant_reason] if choice.variant_reason else [])],
     }
-    if not explain:
-        made = workflow.install(root, spec, choice, fresh=fresh, offline=options.offline, progress=progress)
+    if explain:
+        answer["wants"] = {name: [asdict(need) for need in wanted] for name, wanted in choice.wants.items()}
+        for name, wanted in choice.wants.items():
+            progress.say(f"{name} wants: " + "; ".join(map(str, wanted)))
+    else:
+        made = workflow.install(root, spec, choice, fresh=fresh, offline=options.offline, progress=progress, copy=copy)
         answer |= {"python": str(made.python), "seconds": round(time.monotonic() - started, 2)}
         progress.say(f"ready in {time.monotonic() - started:.1f} s; next: nomic-scaffold weights pull")
     click.echo(json.dumps(answer, indent=2, ensure_ascii=False) if shape == "json" else str(choice.destination))

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from nomic_scaffold.adapters import project, pypi, reach
-from nomic_scaffold.errors import StaleLockError, UsageError
-from nomic_scaffold.formats import pylock
-from nomic_scaffold.models.lock import PypiLock
+from nomic_scaffold.adapters import lock_files, project, pypi, reach
+from nomic_scaffold.checks.machine import Need, needs
+from nomic_scaffold.errors import InputError, StaleLockError, UnavailableError, UsageError
+from nomic_scaffold.formats import conda_lock, lock_check, lock_inputs, lock_sizes, pylock
+from nomic_scaffold.models.lock import SIZES_PATH, LockedPackage, LockPaths, PypiLock
 from nomic_scaffold.models.prefix import Prefix, Provider
 from nomic_scaffold.models.progress import Progress
 from nomic_scaffold.models.spec import ProjectSpec
-from nomic_scaffold.models.variant import Accelerator
+from nomic_scaffold.models.variant import Accelerator, Platform
 
 CONDA_LOCK = "conda-lock.yml"
 
@@ -27,7 +29,11 @@ class Choice:
     accelerator: Accelerator
     destination: Path
     reasons: tuple[str, ...]
-    """Whole sentences."""
+    """Why this provider; whole sentences."""
+    variant_reason: str = ""
+    """Why this variant; a sentence, for conda."""
+    wants: dict[str, tuple[Need, ...]] = field(default_factory=dict)
+    """Variant id, e.g. `linux-64-cuda` -> what it wants of this machine."""
 
 
 def choose(
@@ -44,6 +50,16 @@ def choose(
     chosen, why = _provider(root, spec, provider=provider, offline=offline, ask=ask or ask_channels)
     if chosen == "pypi" and variant == Accelerator.CUDA:
         raise UsageError("the pypi provider has no CUDA variant", hint="leave out --variant, or use --provider conda")
+    if chosen == "conda":
+        accelerator, because, wants = _variant(spec, variant)
+        return Choice(
+            provider=chosen,
+            accelerator=accelerator,
+            destination=destination or project.environment_path(root, accelerator),
+            reasons=(why,),
+            variant_reason=because,
+            wants=wants,
+        )
     return Choice(
         provider=chosen,
         accelerator=Accelerator.CPU,
@@ -52,11 +68,22 @@ def choose(
     )
 
 
-def install(root: Path, spec: ProjectSpec, choice: Choice, *, fresh: bool, offline: bool, progress: Progress) -> Prefix:
-    """Make the chosen environment, or see that it is there and whole.
+def install(
+    root: Path,
+    spec: ProjectSpec,
+    choice: Choice,
+    *,
+    fresh: bool,
+    offline: bool,
+    progress: Progress,
+    copy: bool = False,
+) -> Prefix:
+    """Make the chosen environment, or see that it is there and whole; `copy` makes no hard links into conda's cache.
 
-    Raises StaleLockError when the lock no longer matches scaffold.toml: `install` never resolves by itself.
+    Raises StaleLockError when the lock no longer matches its inputs: `install` never resolves by itself.
     """
+    if choice.provider == "conda":
+        return _conda(root, spec, choice, fresh=fresh, offline=offline, progress=progress, copy=copy)
     return pypi.install(
         _pylock(root, spec),
         choice.destination,
@@ -69,7 +96,10 @@ def install(root: Path, spec: ProjectSpec, choice: Choice, *, fresh: bool, offli
 
 def ask_channels(spec: ProjectSpec) -> str | None:
     """Say None when one of the project's conda channels answers, else why none does."""
-    urls = {name: name if "://" in name else f"https://conda.anaconda.org/{name}" for name in spec.channels}
+    from nomic_scaffold.adapters.conda.client import CANONICAL, channel_access
+
+    access = channel_access(os.environ)
+    urls = {name: access.resolve(name if "://" in name else f"{CANONICAL}/{name}") for name in spec.channels}
     answers = reach.reach_all({name: f"{url}/noarch/repodata.json.zst" for name, url in urls.items()})
     if any(why is None for why in answers.values()):
         return None
@@ -97,6 +127,122 @@ def _provider(
     if why is None:
         return "conda", "conda, the default: a channel answers."
     return "pypi", f"pypi, because no conda channel answers ({why})."
+
+
+def _variant(
+    spec: ProjectSpec, asked: Literal["auto"] | Accelerator
+) -> tuple[Accelerator, str, dict[str, tuple[Need, ...]]]:
+    """Choose CPU or CUDA for this machine; raises UsageError when no lock is for this platform, or not for `asked`."""
+    from nomic_scaffold.adapters.conda import virtual
+
+    platform, found = virtual.platform(), virtual.virtual_packages()
+    here = {v.accelerator: v for v in spec.variants if v.platform == platform}
+    if not here:
+        named = ", ".join(sorted({v.platform for v in spec.variants}))
+        raise UsageError(
+            f"scaffold.toml has no variant for {platform}, only for {named}",
+            hint=f'add "{platform}" to platforms in scaffold.toml, then: nomic-scaffold lock',
+        )
+    wants = {variant.id: needs(variant.virtual_packages, found) for variant in here.values()}
+    if asked != "auto":
+        if asked not in here:
+            raise UsageError(
+                f"scaffold.toml has no {asked} variant for {platform}", hint="nomic-scaffold install --variant auto"
+            )
+        return asked, f"variant {asked}, as you asked.", wants
+    if Accelerator.CUDA not in here:
+        return Accelerator.CPU, f"variant cpu: scaffold.toml has no cuda variant for {platform}.", wants
+    unmet = [need for need in wants[here[Accelerator.CUDA].id] if not need.met]
+    if not unmet:
+        cuda = next((need for need in wants[here[Accelerator.CUDA].id] if need.name == "__cuda"), None)
+        why = (
+            f"the NVIDIA driver here has CUDA {cuda.has}, {cuda.wants} is enough" if cuda else "this machine has it all"
+        )
+        return Accelerator.CUDA, f"variant cuda: {why}.", wants
+    if Accelerator.CPU not in here:
+        raise UnavailableError(
+            f"the only variant for {platform} is cuda, and this machine lacks: {unmet[0]}",
+            hint="update the driver, or add a cpu variant to scaffold.toml and run: nomic-scaffold lock",
+        )
+    return Accelerator.CPU, f"variant cpu; cuda wants {unmet[0]}.", wants
+
+
+def _conda(
+    root: Path, spec: ProjectSpec, choice: Choice, *, fresh: bool, offline: bool, progress: Progress, copy: bool
+) -> Prefix:
+    from nomic_scaffold.adapters.conda import virtual
+    from nomic_scaffold.adapters.conda.install import Wanted
+    from nomic_scaffold.adapters.conda.install import install as install_conda
+    from nomic_scaffold.adapters.pypi.into_conda import install_into
+
+    platform = virtual.platform()
+    unmet = [need for need in choice.wants.get(f"{platform}-{choice.accelerator}", ()) if not need.met]
+    if unmet:
+        raise UnavailableError(
+            f"this machine can't run {platform}-{choice.accelerator}: it wants {unmet[0]}",
+            hint="nomic-scaffold install --explain",
+        )
+
+    def pip_part(prefix: Prefix, packages: Sequence[LockedPackage]) -> None:
+        install_into(prefix, packages, wheels=root / "locks" / pylock.WHEELS, offline=offline, progress=progress)
+
+    return install_conda(
+        Wanted(
+            packages=locked_packages(root, choice.accelerator, platform, progress=progress),
+            platform=platform,
+            accelerator=choice.accelerator,
+            requested=spec.requirements,
+        ),
+        choice.destination,
+        offline=offline,
+        progress=progress,
+        fresh=fresh,
+        copy=copy,
+        pip=pip_part,
+    )
+
+
+def locked_packages(
+    root: Path, accelerator: Accelerator, platform: Platform, *, progress: Progress
+) -> tuple[LockedPackage, ...]:
+    """Read what the lock of `accelerator` has for `platform`.
+
+    Raises StaleLockError when its inputs have changed since, InputError when it has nothing for the platform.
+    """
+    paths = LockPaths(accelerator=accelerator)
+    inputs = lock_inputs.read(
+        lock_files.read_text(root / "environment.yml"), lock_files.read_text(root / lock_inputs.SCAFFOLD)
+    )
+    of_it = [item for item in inputs if (item.accelerator, item.platform) == (accelerator, platform)]
+    head = lock_files.read_head(root / paths.lock)
+    for finding in lock_check.compare(of_it, {accelerator: _only(head, platform)}):
+        match finding.kind:
+            case "missing":
+                raise InputError(finding.message, path=finding.file, hint="nomic-scaffold lock")
+            case "changed":
+                raise StaleLockError(
+                    finding.message,
+                    path=finding.file,
+                    line=finding.line,
+                    hint="nomic-scaffold lock, then install again",
+                )
+            case "foreign":
+                progress.say(f"{paths.lock} was made by another tool; whether it is fresh can't be told")
+            case "incomplete":
+                progress.say(f"{paths.lock} lacks the pip section of environment.yml; nomic-scaffold lock adds it")
+            case "derived":
+                pass
+    lock = conda_lock.parse((root / paths.lock).read_text(encoding="utf-8"), path=paths.lock, accelerator=accelerator)
+    packages = lock.on(platform)
+    if not packages:
+        there = ", ".join((*lock.platforms, *lock.other_platforms)) or "no platform"
+        raise InputError(f"has nothing for {platform}, only for {there}", path=paths.lock, hint="nomic-scaffold lock")
+    sizes = lock_sizes.parse(lock_files.derived_text(root / SIZES_PATH) or "")
+    return tuple(replace(p, size=p.size or sizes.get(p.sha256 or "")) for p in packages)
+
+
+def _only(head: lock_check.Head, platform: Platform) -> lock_check.Head:
+    return head if isinstance(head, str) else tuple(record for record in head if record.platform == platform)
 
 
 def _pylock(root: Path, spec: ProjectSpec) -> PypiLock:

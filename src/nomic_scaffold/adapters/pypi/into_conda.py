@@ -1,0 +1,32 @@
+"""Put the pip section of a conda lock into a conda environment: by hash, without resolving, nothing else with it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from nomic_scaffold.adapters.pypi.uv import run_uv
+from nomic_scaffold.models.lock import LockedPackage
+from nomic_scaffold.models.prefix import Prefix
+from nomic_scaffold.models.progress import Progress
+
+
+def install_into(
+    prefix: Prefix, packages: Sequence[LockedPackage], *, wheels: Path, offline: bool, progress: Progress
+) -> None:
+    """Install `packages` into `prefix`, each from the one file that the lock pins; from the user's own index.
+
+    `wheels` is a folder of wheel files to take as well, if it is there. Raises HashMismatchError for other bytes.
+    """
+    progress.say(f"installing {len(packages)} packages of the lock's pip section")
+    listed = prefix.path / "conda-meta" / "nomic-scaffold.requirements"
+    listed.write_text("".join(f"{p.name}=={p.version} --hash=sha256:{p.sha256}\n" for p in packages), encoding="utf-8")
+    try:
+        arguments: list[str | Path] = ["pip", "install", "--python", prefix.python, "--requirements", listed]
+        arguments += ["--no-deps", "--require-hashes", "--only-binary", ":all:", "--reinstall", "--link-mode", "copy"]
+        arguments += ["--break-system-packages", "--no-config"]
+        if wheels.is_dir():
+            arguments += ["--find-links", wheels]
+        run_uv(arguments, offline=offline, cwd=prefix.path)
+    finally:
+        listed.unlink(missing_ok=True)
