@@ -276,3 +276,84 @@ ENV_BYTES = declare(
     "With `--deep`: each file is read in full and must have the sha256 that its package's list says. Unknown for a "
     "file whose package gives no hash of it.",
 )
+
+
+# Locks: what they hold, whoever wrote them.
+
+LCK_READ = declare(
+    "LCK001",
+    "the locks can be read",
+    "Each lock is a conda-lock file of version 1 that conda-lock itself accepts. A merge conflict, a lock of another "
+    "version and an edit by hand end here; `nomic-scaffold lock` writes it anew, and keeps what still fits.",
+)
+LCK_FRESH = declare(
+    "LCK002",
+    "the locks match their inputs",
+    "environment.yml and scaffold.toml ask for exactly what the locks say that they were made from, and the files made "
+    "from the locks are there. A warning when only the pip section waits to be locked: no package index answered when "
+    "the project was made. `nomic-scaffold lock --check` says the same in a fraction of a second.",
+)
+LCK_HASHES = declare(
+    "LCK003",
+    "every package is locked by hash",
+    "Each package has its sha256, and each conda package its md5 too, which older tools check. A package without a "
+    "hash is installed whatever its bytes are, without a word.",
+)
+LCK_EMPTY = declare(
+    "LCK004",
+    "no package has lost its dependencies",
+    "A Python package, and python itself, depends on something. Some versions of solvers wrote locks with emptied "
+    "dependency lists; such a lock installs, but tools that read it can't order, update or prune it.",
+)
+LCK_CLOSED = declare(
+    "LCK005",
+    "what the packages depend on is locked too",
+    "Every dependency of a conda package is in the lock of its platform. A gap means that packages were taken out by "
+    "hand, or that a tool wrote only a part: the environment installs and then fails to import.",
+)
+LCK_PLATFORMS = declare(
+    "LCK006",
+    "every platform of a lock has packages",
+    "A platform that a lock names without locking a package for it gives an empty environment, where tools only warn.",
+)
+LCK_ONE = declare(
+    "LCK007",
+    "one version of each package",
+    "A platform has one version and one build of a package. Two of them come from a merge that kept both sides.",
+)
+LCK_MANAGERS = declare(
+    "LCK008",
+    "no package comes by both managers",
+    "A package that conda and pip both install is overwritten by whichever runs last: what is on disk is then neither. "
+    "Take one of the two out of environment.yml.",
+)
+LCK_REACHABLE = declare(
+    "LCK009",
+    "every address can be reached by others",
+    "Addresses are https, http or those of an object store. One that starts with file:// or with a path works on one "
+    "machine only, and packages from such an address are installed without a look at their hash.",
+)
+LCK_SECRETS = declare(
+    "LCK010",
+    "no lock holds a login",
+    "No address has a user, password, token or signature in it. Locks are committed and shared: what is in them is "
+    "public. Put the login into ~/.netrc, the keyring, or a variable written as ${NAME}; renew the one that leaked.",
+)
+LCK_MIX = declare(
+    "LCK011",
+    "CPU and CUDA builds do not mix",
+    "A CPU lock holds no CUDA package, and a CUDA lock holds a CUDA build of pytorch. The other way round, an image "
+    "for a GPU runs on its CPU in silence, or a CPU image carries gigabytes for a GPU that is not there.",
+)
+LCK_PLACE = declare(
+    "LCK012",
+    "every package is built for its platform",
+    "The address of a conda package names the platform that it is locked for, or noarch. Anything else is a package of "
+    "another system, which installs and does not run.",
+)
+LCK_EXPLICIT = declare(
+    "LCK013",
+    "the explicit files are the lock's",
+    "Each file under locks/explicit lists the packages and hashes of the lock that it was made from, so that those who "
+    "install with `conda create --file` get the same bytes. `nomic-scaffold lock` writes them again.",
+)

@@ -130,6 +130,23 @@ class LockFile:
 
 
 @dataclass(frozen=True, kw_only=True)
+class UnreadableLock:
+    """A lock that could not be read, and why."""
+
+    problem: str
+    line: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LockSet:
+    """Locks to be judged together, with their paths; a project's, or any file alone."""
+
+    locks: dict[str, LockFile | UnreadableLock]
+    explicit: dict[str, tuple[tuple[str, str], ...] | None]
+    """Path -> URL and hash of each conda package; None: the file is missing or not of this kind."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class PypiFile:
     """One file that a PyPI package may be installed from."""
 

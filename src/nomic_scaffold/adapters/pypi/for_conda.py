@@ -27,6 +27,7 @@ from nomic_scaffold.adapters.pypi.index import no_index, uv_environment
 from nomic_scaffold.adapters.pypi.uv import run_uv
 from nomic_scaffold.errors import InputError, ScaffoldError, UnsolvableError
 from nomic_scaffold.formats.lock_url import without_credentials
+from nomic_scaffold.formats.names import pypi_name
 from nomic_scaffold.models.lock import LockedPackage, LockInputs
 from nomic_scaffold.models.variant import Platform
 
@@ -35,23 +36,6 @@ _MANYLINUX = (17, 28, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40)
 """Minor versions of glibc 2 that uv has a platform for."""
 _IMPATIENT = {"UV_HTTP_RETRIES": "0", "UV_HTTP_CONNECT_TIMEOUT": "2", "UV_HTTP_TIMEOUT": "5"}
 _NO_WHEELS = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*?)(?:\[[^\]]*\])?(?:[<>=!~][^\s]*)? has no (?:usable )?wheels")
-PYPI_NAMES = {
-    "brotli-python": "brotli",
-    "dask-core": "dask",
-    "matplotlib-base": "matplotlib",
-    "msgpack-python": "msgpack",
-    "pyarrow-core": "pyarrow",
-    "python-build": "build",
-    "python-flatbuffers": "flatbuffers",
-    "python-graphviz": "graphviz",
-    "python-tzdata": "tzdata",
-    "python-xxhash": "xxhash",
-    "pytorch": "torch",
-    "pytables": "tables",
-    "ray-core": "ray",
-    "ruamel_yaml": "ruamel.yaml",
-}
-"""conda-forge's name -> PyPI's, where they differ for Python packages of this field."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,7 +187,7 @@ def _provided(conda: Iterable[LockedPackage]) -> dict[str, LockedPackage]:
     for package in conda:
         wants = {depend.partition(" ")[0] for depend in package.depends}
         if package.manager == "conda" and wants & {"python", "python_abi"}:
-            found[canonicalize_name(PYPI_NAMES.get(package.name, package.name))] = package
+            found[pypi_name(package.name)] = package
     return found
 
 

@@ -3,7 +3,7 @@
 `lock --check` has 0.3 s for its whole process: rattler, conda_lock and pydantic are imported only where they are used.
 """
 
-from nomic_scaffold.workflows.lock.check import check, read_inputs
+from nomic_scaffold.adapters.lock_files import check, read_inputs
 from nomic_scaffold.workflows.lock.run import lock
 from nomic_scaffold.workflows.lock.wanted import LockedVariant, LockResult, Wanted
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nomic_scaffold.adapters import lock_files
+from nomic_scaffold.adapters.lock_files import PYLOCK, accelerators, read_inputs, sources
 from nomic_scaffold.errors import InputError, UnavailableError
 from nomic_scaffold.formats.environment_yml import NAME as ENVIRONMENT
 from nomic_scaffold.formats.lock_inputs import SCAFFOLD, pypi
@@ -17,7 +18,6 @@ from nomic_scaffold.formats.pylock_digest import inputs_digest, recorded
 from nomic_scaffold.models.lock import LockedPackage, LockInputs, LockPaths
 from nomic_scaffold.models.progress import Progress
 from nomic_scaffold.models.variant import Accelerator, Platform
-from nomic_scaffold.workflows.lock.check import PYLOCK, accelerators, read_inputs, sources
 from nomic_scaffold.workflows.lock.plan import OldLock, Variant, plan, read_old
 from nomic_scaffold.workflows.lock.wanted import LockedVariant, LockResult, Wanted
 
