@@ -12,8 +12,10 @@ from nomic_scaffold.checks.embeddings import EmbeddingsJudgement, check_embeddin
 from nomic_scaffold.checks.environment_pypi import check_pypi_environment
 from nomic_scaffold.checks.golden import KnownVectors
 from nomic_scaffold.checks.languages import check_languages
+from nomic_scaffold.checks.lock import check_lock
 from nomic_scaffold.checks.privacy import check_privacy
 from nomic_scaffold.checks.weights import check_weights
+from nomic_scaffold.formats.lock_check import Finding
 from nomic_scaffold.models.evidence import (
     EmbeddingsEvidence,
     EnvironmentEvidence,
@@ -22,7 +24,7 @@ from nomic_scaffold.models.evidence import (
     Unavailable,
     WeightsEvidence,
 )
-from nomic_scaffold.models.lock import PypiLock
+from nomic_scaffold.models.lock import LockSet, PypiLock
 from nomic_scaffold.models.probe import ProbeTexts
 from nomic_scaffold.models.report import CheckResult, Figures, Group, LanguageRow, Link, Place, Report, Status, worst
 from nomic_scaffold.models.spec import ProjectSpec
@@ -46,6 +48,10 @@ class Expected:
     """Files that the project is specified by -> sha256."""
     places: Mapping[Group, Place] = field(default_factory=dict)
     """Where a reader looks when a check of the group did not pass and says no place itself."""
+    locks: LockSet | None = None
+    """The project's locks; None: they are not judged."""
+    lock_findings: tuple[Finding, ...] = ()
+    """Why the locks are not fresh."""
 
 
 def judge(expected: Expected, evidence: Evidence, *, groups: Collection[Group] = JUDGED) -> Report:
@@ -55,6 +61,8 @@ def judge(expected: Expected, evidence: Evidence, *, groups: Collection[Group] =
     weights = evidence.weights or NOT_ASKED
     vectors = EmbeddingsJudgement(results=())
     rows: tuple[LanguageRow, ...] = ()
+    if Group.LOCK in groups and expected.locks is not None:
+        results += check_lock(expected.locks, expected.lock_findings)
     if Group.ENVIRONMENT in groups:
         results += _environment(expected, evidence.environment or NOT_ASKED)
     if Group.WEIGHTS in groups:
