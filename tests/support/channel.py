@@ -37,7 +37,10 @@ REAL = (
     "pytest>=8.4",
     "pip",
     # what the nomic client needs, as environment.yml of a new project names it
+    "attrs",
     "click",
+    "filetype",
+    "jsonschema",
     "loguru",
     "pandas",
     "pillow",
@@ -262,8 +265,10 @@ def _stubs(package: Package) -> list[Package]:
     if package.name == "pytorch":
         build = f"cuda{CUDA.replace('.', '')}_generic_py{TAG}_300"
         needs = [*depends, f"__cuda >={CUDA}"]
-        for subdir in (HERE, "linux-aarch64", "win-64"):
-            stubs.append(Package(package.name, package.version, build, subdir, number=300, depends=needs))
+        stubs += [
+            Package(package.name, package.version, build, subdir, number=300, depends=needs)
+            for subdir in (HERE, "linux-aarch64", "win-64")
+        ]
     return stubs
 
 
