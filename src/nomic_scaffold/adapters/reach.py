@@ -2,23 +2,37 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import email.utils
 import threading
+import time
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 TIMEOUT = 2.0
 
 
-def reach(url: str, *, timeout: float = TIMEOUT) -> str | None:
-    """Ask for the head of `url`, by the proxies and certificates that are set; None when it answers, else why not.
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What came of asking a server."""
 
-    An answer of any kind below 500 counts, but for 401, 403 and 407: those say that this machine may not.
+    why_not: str | None
+    """None when it answers."""
+    clock_offset: float | None = None
+    """Seconds that this clock is behind the server's, where it says what time it has."""
+
+
+def reach(url: str, *, timeout: float = TIMEOUT) -> Answer:
+    """Ask for the head of `url`, by the proxies and certificates that are set.
+
+    An answer of any kind counts, but for 403, 407 and from 500 on: those say that this machine gets nothing from there.
     """
     return reach_all({url: url}, timeout=timeout)[url]
 
 
-def reach_all(urls: Mapping[str, str], *, timeout: float = TIMEOUT) -> dict[str, str | None]:
-    """Ask several servers at once: key -> URL in, key -> None or why not out; never takes longer than `timeout`."""
-    answers: dict[str, str | None] = dict.fromkeys(urls, f"no answer in {timeout:g} s")
+def reach_all(urls: Mapping[str, str], *, timeout: float = TIMEOUT) -> dict[str, Answer]:
+    """Ask several servers at once: key -> URL in, key -> answer out; never takes longer than `timeout`."""
+    answers = dict.fromkeys(urls, Answer(why_not=f"no answer in {timeout:g} s"))
     threads = [
         # Daemons: a name server that hangs can't be interrupted, and must not keep the command from ending.
         threading.Thread(target=_ask, args=(key, url, timeout, answers), daemon=True)
@@ -31,22 +45,29 @@ def reach_all(urls: Mapping[str, str], *, timeout: float = TIMEOUT) -> dict[str,
 
 
 def _wait(threads: Iterable[threading.Thread], timeout: float) -> None:
-    import time
-
     end = time.monotonic() + timeout
     for thread in threads:
         thread.join(max(0.0, end - time.monotonic()))
 
 
-def _ask(key: str, url: str, timeout: float, answers: dict[str, str | None]) -> None:
+def _ask(key: str, url: str, timeout: float, answers: dict[str, Answer]) -> None:
     import requests
 
     try:
         with requests.head(url, timeout=timeout, allow_redirects=True) as answer:
-            bad = answer.status_code >= 500 or answer.status_code in (401, 403, 407)
-            answers[key] = f"answers {answer.status_code}" if bad else None
-    except requests.exceptions.RequestException as error:
-        answers[key] = _why(error)
+            bad = answer.status_code >= 500 or answer.status_code in (403, 407)
+            why = f"answers {answer.status_code}" if bad else None
+            answers[key] = Answer(why_not=why, clock_offset=_offset(answer.headers.get("Date")))
+    except (requests.exceptions.RequestException, ValueError) as error:
+        answers[key] = Answer(why_not=_why(error))
+
+
+def _offset(date: str | None) -> float | None:
+    try:
+        told = email.utils.parsedate_to_datetime(date or "")
+    except ValueError:
+        return None
+    return (told - dt.datetime.now(dt.UTC)).total_seconds() if told.tzinfo else None
 
 
 def _why(error: Exception) -> str:

@@ -101,9 +101,9 @@ def ask_channels(spec: ProjectSpec) -> str | None:
     access = channel_access(os.environ)
     urls = {name: access.resolve(name if "://" in name else f"{CANONICAL}/{name}") for name in spec.channels}
     answers = reach.reach_all({name: f"{url}/noarch/repodata.json.zst" for name, url in urls.items()})
-    if any(why is None for why in answers.values()):
+    if any(answer.why_not is None for answer in answers.values()):
         return None
-    return "; ".join(f"{name}: {why}" for name, why in answers.items())
+    return "; ".join(f"{name}: {answer.why_not}" for name, answer in answers.items())
 
 
 def _provider(
