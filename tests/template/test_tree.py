@@ -164,7 +164,7 @@ def test_actions_are_pinned_and_have_no_rights_by_default(default_project: Path)
     uses = re.findall(r"uses: (\S+)(.*)", text)
     assert uses
     for action, comment in uses:
-        assert re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40}", action)
+        assert re.fullmatch(r"[\w-]+(/[\w-]+)+@[0-9a-f]{40}", action)
         assert re.match(r" # v\d+\.\d+\.\d+$", comment), action
     workflow = yaml.safe_load(text)
     assert workflow["permissions"] == {}
