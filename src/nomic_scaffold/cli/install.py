@@ -37,6 +37,7 @@ from nomic_scaffold.models.variant import Accelerator
     "--prefix", type=click.Path(path_type=Path), help="Folder of the environment.  [default: in .nomic-scaffold/envs]"
 )
 @click.option("--copy", is_flag=True, help="conda: copy files instead of linking them from the package cache.")
+@click.option("--slim", is_flag=True, help="conda: leave out headers, tests and manuals, and record it; for images.")
 @click.option("--fresh", is_flag=True, help="Make it anew, even if it looks whole.")
 @click.option("--explain", is_flag=True, help="Say what would be installed and why; install nothing.")
 @click.pass_obj
@@ -47,6 +48,7 @@ def command(
     variant: Literal["auto", "cpu", "cuda"],
     prefix: Path | None,
     copy: bool,
+    slim: bool,
     fresh: bool,
     explain: bool,
 ) -> None:
@@ -85,6 +87,8 @@ def command(
             progress.say(f"{name} wants: " + "; ".join(map(str, wanted)))
     else:
         made = workflow.install(root, spec, choice, fresh=fresh, offline=options.offline, progress=progress, copy=copy)
+        if slim and choice.provider == "conda":
+            progress.say(workflow.slim(made))
         answer |= {"python": str(made.python), "seconds": round(time.monotonic() - started, 2)}
         progress.say(f"ready in {time.monotonic() - started:.1f} s; next: nomic-scaffold weights pull")
     click.echo(json.dumps(answer, indent=2, ensure_ascii=False) if shape == "json" else str(choice.destination))

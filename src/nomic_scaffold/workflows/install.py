@@ -94,6 +94,14 @@ def install(
     )
 
 
+def slim(prefix: Prefix) -> str:
+    """Leave out of a conda environment what an image does not need; gives a sentence on what that was."""
+    from nomic_scaffold.adapters.conda.slim import slim as leave_out
+
+    left = leave_out(prefix.path)
+    return f"left out {left.files} files ({left.bytes / 1e6:.0f} MB) that embedding never opens"
+
+
 def ask_channels(spec: ProjectSpec) -> str | None:
     """Say None when one of the project's conda channels answers, else why none does."""
     from nomic_scaffold.adapters.conda.client import CANONICAL, channel_access

@@ -17,7 +17,7 @@ from nomic_scaffold.adapters.conda.witnesses import Witness, find_witnesses, unp
 from nomic_scaffold.formats import left_out
 from nomic_scaffold.formats.conda_package import python_layout
 from nomic_scaffold.models import witness
-from nomic_scaffold.models.evidence import EnvironmentEvidence, InstalledPackage, Unavailable
+from nomic_scaffold.models.evidence import EnvironmentEvidence, FileFinding, InstalledPackage, Unavailable
 from nomic_scaffold.models.lock import LockedPackage
 from nomic_scaffold.models.prefix import Prefix
 from nomic_scaffold.models.progress import Progress, Silent
@@ -31,12 +31,14 @@ def inspect(
     platform: Platform,
     deep: bool,
     cache: Path | None = None,
+    home: str | None = None,
     progress: Progress | None = None,
 ) -> EnvironmentEvidence | Unavailable:
     """Gather what is installed at `prefix` and every file that is not as `packages` (of the lock) must have left it.
 
     `deep` reads every byte of the prefix and of the archives. Else, where this tool made the environment, files that
     are untouched since are taken for what they were; elsewhere kinds, sizes, modes and links are compared.
+    `home` is where the environment was made, when `prefix` is a copy of it that was taken out of an image.
     """
     top = prefix.path
     if not (top / META).is_dir():
@@ -50,6 +52,7 @@ def inspect(
             packages=packages,
             records={record.package.name: record for record in records},
             cache=cache or cache_root(),
+            home=home or str(top),
         )
         noted = None if deep else read_signatures(top)
         with progress.meter("files", total=None, unit="files") as meter:
@@ -61,6 +64,7 @@ def inspect(
             examination.found(f"{META}/{path.name}", "unreadable", None, "this record can't be read")
     except OSError as error:
         return Unavailable(unavailable=f"can't read {error.filename}: {error.strerror}")
+    without = _left_out(top)
     return EnvironmentEvidence(
         provider="conda",
         accelerator=prefix.accelerator.value,
@@ -69,16 +73,22 @@ def inspect(
         depth="deep" if deep else "fast",
         files=examination.files,
         bytes_read=examination.bytes_read,
-        findings=examination.sorted_findings(),
-        left_out=_left_out(top),
+        findings=tuple(f for f in examination.sorted_findings() if not _allowed(f, without)),
+        left_out=without,
     )
 
 
 def _left_out(prefix: Path) -> tuple[str, ...]:
+    """Read what an image build left out; only patterns of ours count, so that a forged record excuses nothing else."""
     try:
-        return left_out.LeftOut.model_validate_json((prefix / left_out.NAME).read_bytes()).patterns
+        recorded = left_out.LeftOut.model_validate_json((prefix / left_out.NAME).read_bytes()).patterns
     except (OSError, ValueError):
         return ()
+    return tuple(pattern for pattern in recorded if pattern in left_out.PATTERNS)
+
+
+def _allowed(finding: FileFinding, without: tuple[str, ...]) -> bool:
+    return finding.problem == "missing" and left_out.leaves_out(without, finding.path)
 
 
 class _Look:
@@ -92,8 +102,10 @@ class _Look:
         packages: Sequence[LockedPackage],
         records: Mapping[str, Record],
         cache: Path,
+        home: str,
     ) -> None:
         self._prefix, self._platform, self._records, self._cache = prefix, platform, records, cache
+        self._home = home
         self._locked = {p.name: p for p in packages if p.manager == "conda" and p.sha256}
         self._pip_locked = {p.name: p for p in packages if p.manager == "pip"}
         self._pip: list[PipPackage] = []
@@ -146,7 +158,7 @@ class _Look:
         manifests = [w.manifest for w in witnesses]
         return made_contents(
             (one for options in expected.values() for one in options if one.made),
-            prefix=str(self._prefix.path),
+            prefix=self._home,
             platform=self._platform,
             python=python_of(manifests, self._platform),
             unpacked=unpacked_folders(witnesses, self._records, self._cache),
