@@ -1,7 +1,7 @@
 """The pinned model file: fetched from any source, decided by hash, kept in a store, placed in a project."""
 
 from nomic_scaffold.adapters.weights.add import add
-from nomic_scaffold.adapters.weights.fetch import Fetched, fetch
+from nomic_scaffold.adapters.weights.fetch import Fetched, addresses, fetch
 from nomic_scaffold.adapters.weights.known import known_files, read_manifests
 from nomic_scaffold.adapters.weights.place import inspect, place, place_checked
 from nomic_scaffold.adapters.weights.store import Store, adopt, open_store
@@ -10,6 +10,7 @@ __all__ = [
     "Fetched",
     "Store",
     "add",
+    "addresses",
     "adopt",
     "fetch",
     "inspect",

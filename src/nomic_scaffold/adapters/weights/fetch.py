@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -106,6 +107,16 @@ def _from(
         remote = Remote(url=url, size=wanted.size, sha256=wanted.sha256, auth=auth)
         download(remote, part, session=session, meter=meter, patience=patience)
     return part
+
+
+def addresses(wanted: OfficialFile, environ: Mapping[str, str]) -> dict[str, str]:
+    """Give the addresses that a fetch would ask, by the names of their sources; not those that an index decides."""
+    found = {}
+    for source in wanted.sources:
+        with suppress(SourceError):
+            if not isinstance(source, PypiPartsSource):
+                found[name_of(source)] = _address(source, environ)[0]
+    return found
 
 
 def name_of(source: Source) -> str:
