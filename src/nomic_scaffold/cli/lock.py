@@ -35,6 +35,14 @@ from nomic_scaffold.workflows.lock import LockResult, Wanted
     metavar="DIR",
     help="Read package records from DIR/<subdir>/repodata.json.zst instead of the channels.",
 )
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    default=300,
+    show_default=True,
+    metavar="SECONDS",
+    help="Give up on channels that take longer.",
+)
 @click.option("--conda-only", is_flag=True, help="Leave out what comes from a PyPI index.")
 @click.pass_obj
 def command(
@@ -47,6 +55,7 @@ def command(
     variant: tuple[str, ...],
     exclude_newer: datetime | None,
     repodata: Path | None,
+    timeout: float,
     conda_only: bool,
 ) -> int:
     """Solve every variant for every platform and write the locks.
@@ -71,6 +80,7 @@ def command(
         repodata=repodata,
         offline=options.offline,
         pypi=not conda_only,
+        timeout=timeout,
     )
     result = workflow.lock(root, wanted, progress=progress_for(options))
     if shape == "json":

@@ -23,6 +23,13 @@ if TYPE_CHECKING:
 
 _SPEC = re.compile(r"^([A-Za-z0-9_.-]+)\s*(.*)$")
 
+TIMEOUT = 300.0
+"""Seconds for channels and solves together."""
+_TELL = 10.0
+"""Seconds after which people are told what is waited for."""
+_LAST_WORDS = 0.05
+"""Seconds in which rattler's threads may still call back: the event loop must be there."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
@@ -54,18 +61,23 @@ def solver_version() -> str:
     return f"py-rattler/{rattler.__version__}"
 
 
-def solve(requests: Sequence[Request], *, source: Source, progress: Progress) -> tuple[Solution, ...]:
+def solve(
+    requests: Sequence[Request], *, source: Source, progress: Progress, timeout: float = TIMEOUT
+) -> tuple[Solution, ...]:
     """Solve every request, in order.
 
-    Raises UnsolvableError, UnavailableError, or InputError for a requirement that is no match spec.
+    Raises UnsolvableError, UnavailableError (also when nothing is done within `timeout` seconds), or InputError for a
+    requirement that is no match spec.
     """
     for request in requests:
         _specs(request.inputs.requirements)
     with progress.meter("solving", total=len(requests), unit="steps") as meter:
-        return asyncio.run(_all(requests, source, meter))
+        return asyncio.run(_all(requests, source, meter, progress, timeout))
 
 
-async def _all(requests: Sequence[Request], source: Source, meter: Meter) -> tuple[Solution, ...]:
+async def _all(
+    requests: Sequence[Request], source: Source, meter: Meter, progress: Progress, timeout: float
+) -> tuple[Solution, ...]:
     gateway = _gateway(source)
 
     async def one(request: Request) -> Solution:
@@ -78,11 +90,48 @@ async def _all(requests: Sequence[Request], source: Source, meter: Meter) -> tup
 
     tasks = [asyncio.create_task(one(request)) for request in requests]
     try:
-        return tuple(await asyncio.gather(*tasks))
+        await _patiently(tasks, requests, source, progress, timeout)
     finally:
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        ends = await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.sleep(_LAST_WORDS)
+    unsolved = [end for end in ends if isinstance(end, _NoSolution)]
+    if unsolved:
+        first = unsolved[0]
+        progress.say(f"{first.request.inputs.id} has no solution; looking for the requirement that is to blame")
+        culprits = await _culprits(first.request, gateway, source)
+        raise _unsolvable(unsolved, culprits) from first
+    failed = [end for end in ends if isinstance(end, BaseException)]
+    if failed:
+        # Requests that waited for another one's download only say that it failed.
+        raise min(failed, key=lambda error: "coalesced" in str(error))
+    return tuple(end for end in ends if isinstance(end, Solution))
+
+
+async def _patiently(
+    tasks: Sequence[asyncio.Task[Solution]],
+    requests: Sequence[Request],
+    source: Source,
+    progress: Progress,
+    timeout: float,
+) -> None:
+    """Wait for all, tell what is waited for, and end with UnavailableError after `timeout` seconds."""
+    waited = 0.0
+    while True:
+        step = min(_TELL, timeout - waited)
+        _, pending = await asyncio.wait(tasks, timeout=max(step, 0.0))
+        if not pending:
+            return
+        waited += step
+        inputs = next(request.inputs for task, request in zip(tasks, requests, strict=True) if task in pending)
+        tried = _tried(inputs, source)
+        if waited >= timeout:
+            raise UnavailableError(
+                f"{inputs.id}: no answer from {tried} within {timeout:.0f} s",
+                hint="try again, take longer (--timeout), or set a mirror (docs/how-to/locks.md)",
+            )
+        progress.say(f"still waiting for {tried} ({waited:.0f} s)")
 
 
 def _gateway(source: Source) -> Gateway:
@@ -132,10 +181,7 @@ async def _run(
             exclude_newer=_end_of(cutoff) if cutoff else None,
         )
     except SolverError as error:
-        if without is not None or _is_about_repodata(error):
-            raise
-        culprits = await _culprits(request, gateway, source)
-        raise _unsolvable(request, str(error), culprits) from error
+        raise _NoSolution(request, str(error)) from error
     except (ScaffoldError, asyncio.CancelledError, KeyboardInterrupt):
         raise
     except Exception as error:  # rattler's exceptions have no common base
@@ -165,12 +211,11 @@ async def _known(request: Request, gateway: Gateway, source: Source) -> list[Rep
 
 async def _culprits(request: Request, gateway: Gateway, source: Source) -> tuple[Requirement, ...]:
     """Find the requirements without which the rest can be solved."""
-    from rattler.exceptions import SolverError
 
     async def helps(requirement: Requirement) -> bool:
         try:
             await _run(request, gateway, source, keep=[], extra=[], without=requirement)
-        except SolverError:
+        except _NoSolution:
             return False
         return True
 
@@ -179,12 +224,22 @@ async def _culprits(request: Request, gateway: Gateway, source: Source) -> tuple
     return tuple(requirement for requirement, yes in zip(requirements, answers, strict=True) if yes)
 
 
-def _unsolvable(request: Request, explanation: str, culprits: tuple[Requirement, ...]) -> UnsolvableError:
+class _NoSolution(Exception):  # noqa: N818 - never leaves this module
+    """rattler found that one request can't be met."""
+
+    def __init__(self, request: Request, explanation: str) -> None:
+        super().__init__(explanation)
+        self.request, self.explanation = request, explanation
+
+
+def _unsolvable(unsolved: Sequence[_NoSolution], culprits: tuple[Requirement, ...]) -> UnsolvableError:
+    request, explanation = unsolved[0].request, unsolved[0].explanation
     inputs = request.inputs
     blamed = culprits or explain.named(explanation, inputs.requirements)
     places = ", ".join(f"{item.text!r} ({item.file}{f':{item.line}' if item.line else ''})" for item in blamed)
     cut = f" among packages up to {request.exclude_newer}" if request.exclude_newer else ""
-    message = f"{inputs.id} has no solution{cut}: {explain.sentence(explanation)}"
+    others = f" (nor have {len(unsolved) - 1} more variants)" if len(unsolved) > 1 else ""
+    message = f"{inputs.id} has no solution{cut}{others}: {explain.sentence(explanation)}"
     if culprits:
         hint = f"without {places} the rest can be solved: loosen {'it' if len(culprits) == 1 else 'one of them'}"
     else:
@@ -192,12 +247,8 @@ def _unsolvable(request: Request, explanation: str, culprits: tuple[Requirement,
     return UnsolvableError(message, hint=f"{hint}; all of the solver's words: nomic-scaffold -v lock")
 
 
-def _is_about_repodata(error: Exception) -> bool:
-    return "repodata" in str(error).lower() and "no candidates" not in str(error).lower()
-
-
 def _unavailable(inputs: LockInputs, source: Source, error: Exception) -> UnavailableError:
-    tried = ", ".join(dict.fromkeys(source.tried(channel) for channel in inputs.channels))
+    tried = _tried(inputs, source)
     reason = " ".join(redact(str(error)).split())
     if source.offline:
         return UnavailableError(
@@ -208,6 +259,10 @@ def _unavailable(inputs: LockInputs, source: Source, error: Exception) -> Unavai
         f"{inputs.platform}: could not read the channel at {tried}: {reason}",
         hint="try again, set a mirror (docs/how-to/locks.md), or use what the cache has: nomic-scaffold --offline lock",
     )
+
+
+def _tried(inputs: LockInputs, source: Source) -> str:
+    return ", ".join(dict.fromkeys(source.tried(channel) for channel in inputs.channels))
 
 
 def _specs(requirements: Sequence[Requirement]) -> list[MatchSpec]:

@@ -121,7 +121,9 @@ def _solve(variants: Sequence[Variant], wanted: Wanted, progress: Progress) -> N
         for variant in to_solve
     ]
     with open_source(offline=wanted.offline, folder=wanted.repodata) as source:
-        for variant, solution in zip(to_solve, solve(requests, source=source, progress=progress), strict=True):
+        for variant, solution in zip(
+            to_solve, solve(requests, source=source, progress=progress, timeout=wanted.timeout), strict=True
+        ):
             variant.conda, variant.seconds = solution.packages, solution.seconds
 
 

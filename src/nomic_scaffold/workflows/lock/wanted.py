@@ -30,6 +30,8 @@ class Wanted:
     offline: bool = False
     pypi: bool = True
     """Lock what comes from a PyPI index too: the pip section and locks/pylock.toml."""
+    timeout: float = 300.0
+    """Seconds for channels and solves together."""
     patient: bool = True
     """Wait for an index that answers slowly."""
 
