@@ -258,17 +258,19 @@ def _make_real(channel: Path, say: object) -> None:
 def _stubs(package: Package) -> list[Package]:
     """Make file-less packages of other platforms and of CUDA, so that every variant solves."""
     depends = [spec for spec in package.depends if not spec.startswith("__glibc")]
-    stubs = [
-        Package(package.name, package.version, package.build, subdir, depends=depends, constrains=package.constrains)
-        for subdir in OTHERS
-    ]
-    if package.name == "pytorch":
-        build = f"cuda{CUDA.replace('.', '')}_generic_py{TAG}_300"
-        needs = [*depends, f"__cuda >={CUDA}"]
-        stubs += [
-            Package(package.name, package.version, build, subdir, number=300, depends=needs)
-            for subdir in (HERE, "linux-aarch64", "win-64")
-        ]
+    stubs = []
+    for subdir in (HERE, *OTHERS):
+        builds = {package.build: 0} if subdir != HERE else {}
+        if package.name == "pytorch":
+            blas = "mkl" if subdir in (HERE, "win-64") else "generic"
+            builds = {build.replace("cpu_mkl", f"cpu_{blas}"): number for build, number in builds.items()}
+            if subdir != "osx-arm64":
+                builds[f"cuda{CUDA.replace('.', '')}_{blas}_py{TAG}_300"] = 300
+        for build, number in builds.items():
+            needs = [*depends, f"__cuda >={CUDA}"] if build.startswith("cuda") else depends
+            stub = Package(package.name, package.version, build, subdir, number=number, depends=needs)
+            stub.constrains = package.constrains
+            stubs.append(stub)
     return stubs
 
 

@@ -11,7 +11,7 @@ import tarfile
 import time
 import zipfile
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
 import zstandard
@@ -100,7 +100,7 @@ class Package:
 
     def _linked(self, path: str) -> bytes:
         while path in self.links:
-            path = os.path.normpath(os.path.join(os.path.dirname(path), self.links[path]))
+            path = os.path.normpath(PurePosixPath(path).parent / self.links[path])
         return self.files[path].read() if path in self.files else b""
 
     def _info(self, entries: list[dict[str, object]]) -> list[tuple[tarfile.TarInfo, bytes]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import configparser
 import email.parser
-import os
 import re
 import shutil
 import stat
@@ -75,7 +74,7 @@ class _Conversion:
             self.package = Package(name, version.public, "pyhd_0", subdir="noarch", noarch="python", depends=[python])
             self.root, self.scripts = "site-packages/", "python-scripts/"
         else:
-            flavour = "cpu_generic_" if name == "pytorch" else ""
+            flavour = "cpu_mkl_" if name == "pytorch" else ""
             major, minor = PYTHON.split(".")
             bounds = f"python >={PYTHON},<{major}.{int(minor) + 1}.0a0"
             abi = f"python_abi {PYTHON}.* *_cp{TAG}"
@@ -155,7 +154,7 @@ def interpreter(tools: Path, *, subdir: str) -> Iterator[Package]:
     package.links["bin/python3"] = package.links["bin/python"] = f"python{PYTHON}"
     for library in sorted(base.glob(f"lib/libpython{PYTHON}*.so*")):
         if library.is_symlink():
-            package.links[f"lib/{library.name}"] = os.readlink(library)
+            package.links[f"lib/{library.name}"] = str(library.readlink())
         else:
             package.add(f"lib/{library.name}", elf.patched(library, "$ORIGIN"), 0o755)
     root = base / "lib" / f"python{PYTHON}"
