@@ -20,6 +20,7 @@ from nomic_scaffold.models.evidence import (
     EmbeddingsEvidence,
     EnvironmentEvidence,
     Evidence,
+    LockEvidence,
     Matrix,
     Unavailable,
     WeightsEvidence,
@@ -49,7 +50,7 @@ class Expected:
     places: Mapping[Group, Place] = field(default_factory=dict)
     """Where a reader looks when a check of the group did not pass and says no place itself."""
     locks: LockSet | None = None
-    """The project's locks; None: they are not judged."""
+    """The project's locks; they are judged from its files, never from evidence."""
     lock_findings: tuple[Finding, ...] = ()
     """Why the locks are not fresh."""
 
@@ -61,8 +62,9 @@ def judge(expected: Expected, evidence: Evidence, *, groups: Collection[Group] =
     weights = evidence.weights or NOT_ASKED
     vectors = EmbeddingsJudgement(results=())
     rows: tuple[LanguageRow, ...] = ()
-    if Group.LOCK in groups and expected.locks is not None:
-        results += check_lock(expected.locks, expected.lock_findings)
+    if Group.LOCK in groups:
+        locks = expected.locks or LockSet(locks={}, explicit={})
+        results += check_lock(locks, expected.lock_findings)
     if Group.ENVIRONMENT in groups:
         results += _environment(expected, evidence.environment or NOT_ASKED)
     if Group.WEIGHTS in groups:
@@ -160,6 +162,8 @@ def _chain(expected: Expected, evidence: Evidence, results: tuple[CheckResult, .
     links: list[tuple[str, str | None, Status | None]] = []
     if expected.digests:
         links.append(("spec", "; ".join(f"{n} sha256 {h}" for n, h in expected.digests.items()), Status.PASS))
+    if isinstance(evidence.lock, LockEvidence) and (locked := status(Group.LOCK)):
+        links.append(("lock", "; ".join(f"{n} sha256 {h}" for n, h in evidence.lock.files.items()), locked))
     weights, seen, environment = evidence.weights, evidence.embeddings, evidence.environment
     if isinstance(environment, EnvironmentEvidence):
         count = f"{len(environment.packages)} packages, {environment.provider}, Python {environment.python}"
