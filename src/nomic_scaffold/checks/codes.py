@@ -276,6 +276,27 @@ ENV_BYTES = declare(
     "With `--deep`: each file is read in full and must have the sha256 that its package's list says. Unknown for a "
     "file whose package gives no hash of it.",
 )
+ENV_CHANNEL = declare(
+    "ENV010",
+    "every conda package is from its locked channel",
+    "The same name and version from another channel is another build. Where the bytes came from (a mirror) does not "
+    "count; which channel the record names does. `nomic-scaffold install` puts the locked package in its place.",
+)
+ENV_MODES = declare(
+    "ENV011",
+    "links lead where they should, and permissions are as packaged",
+    "A link that leads elsewhere changes what is loaded without any file changing; a program that may not be executed "
+    "does not run, a file that others may write or that runs as its owner is a danger. `nomic-scaffold install` mends "
+    "them.",
+)
+ENV_WITNESS = declare(
+    "ENV012",
+    "what files must be is told by the locked archives, not by the environment",
+    "An environment's own records can be changed together with its files, so each file is held against the archive "
+    "that the lock pins by sha256. Unknown for packages whose archive is in no package cache here and can't be "
+    "fetched, and for PyPI packages whose RECORD is not as the install left it. `nomic-scaffold install` fetches what "
+    "is lacking.",
+)
 
 
 # Locks: what they hold, whoever wrote them.
