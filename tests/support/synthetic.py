@@ -113,14 +113,14 @@ class Model:
     limit: int | None = None
     """Words that it reads."""
 
-    def vector(self, text: str, task: Task, dimension: int = DIMENSION) -> list[float]:
+    def vector(self, text: str, task: Task, dimension: int | None = None) -> list[float]:
         """Embed a text: what it is about, a little of its words, and the task."""
         words = self.normalise(text).split()[: self.limit]
         about = words[1] if len(words) > 1 else " ".join(words)
         noises = [_noise(f"{self.seed}/{key}") for key in (about, " ".join(words), self.prefix(task))]
         total = [a + 0.3 * b + 0.5 * c + 0.2 for a, b, c in zip(*noises, strict=True)]
         # as float32, the way vectors travel
-        return decode(encode(unit(self.finish(total)[:dimension]) if dimension != DIMENSION else self.finish(total)))
+        return decode(encode(unit(self.finish(total)[:dimension]) if dimension else self.finish(total)))
 
 
 @cache
@@ -129,9 +129,9 @@ def _noise(key: str) -> list[float]:
     return [source.gauss() for _ in range(DIMENSION)]
 
 
-def matrix(rows: list[list[float]], width: int = DIMENSION) -> Matrix:
+def matrix(rows: list[list[float]]) -> Matrix:
     """Record vectors as the probe does."""
-    return Matrix(shape=(len(rows), width), dtype="float32", rows=tuple(map(encode, rows)))
+    return Matrix(shape=(len(rows), len(rows[0])), dtype="float32", rows=tuple(map(encode, rows)))
 
 
 @cache
@@ -152,8 +152,8 @@ def embeddings(
         rows = matrix([model.vector(text.text, task) for text in group])
         cases |= {f"{way}:{task}": rows for way in ways}
     documents = [text.text for text in tasks["search_document"]]
-    cases[f"dimension:{SHORT}"] = matrix([model.vector(text, "search_document", SHORT) for text in documents], SHORT)
-    for lang in texts.languages:
+    cases[f"dimension:{SHORT}"] = matrix([model.vector(text, "search_document", SHORT) for text in documents])
+    for lang in (lang for lang in texts.languages if lang.pairs):
         pairs = [sentence for pair in lang.pairs for sentence in (pair.a, pair.b)]
         cases[f"pairs:{lang.code}"] = matrix([model.vector(text, "clustering") for text in pairs])
         cases[f"questions:{lang.code}"] = matrix([model.vector(p.question, "search_query") for p in lang.passages])
@@ -180,7 +180,7 @@ def changed(
     for name, found in evidence.cases.items():
         if isinstance(found, Matrix) and (name == case or (case.endswith("*") and name.startswith(case[:-1]))):
             new = rows([decode(row) for row in found.rows])
-            cases[name] = matrix(new, len(new[0]))
+            cases[name] = matrix(new)
     return evidence.model_copy(update={"cases": cases})
 
 

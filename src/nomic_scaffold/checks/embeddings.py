@@ -157,13 +157,11 @@ def _alike(subject: Subject) -> CheckResult:
     closest, names = -1.0, ("", "")
     for task, texts in subject.by_task.items():
         rows = [vectors.unit(row) for row in subject.cases.rows(f"golden:{task}", len(texts))]
-        for i, (first, a) in enumerate(zip(texts, rows, strict=True)):
-            for second, b in zip(texts[:i], rows[:i], strict=True):
-                if _plain(first.text) == _plain(second.text):
-                    continue
-                cosine = vectors.dot(a, b)
-                if cosine > closest:
-                    closest, names = cosine, (second.id, first.id)
+        plain = [_plain(text.text) for text in texts]
+        for i, a in enumerate(rows):
+            for j in range(i):
+                if plain[i] != plain[j] and (cosine := vectors.dot(a, rows[j])) > closest:
+                    closest, names = cosine, (texts[j].id, texts[i].id)
     if closest < -0.5:
         return codes.EMB_ALIKE.result(Status.UNKNOWN, "the probe has no two texts of one task")
     detail = f"the closest two, {names[0]} and {names[1]}, have cosine {closest:.4f}"
