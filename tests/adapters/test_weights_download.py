@@ -149,6 +149,34 @@ def test_a_file_that_changed_meanwhile_is_not_mixed(fetching) -> None:
     assert len(fetching.served.requests) == 2
 
 
+def test_a_file_that_changed_under_the_same_name_of_version_is_asked_for_anew(fetching) -> None:
+    site, etag = fetching.served.folder / "model.gguf", '"never changes"'
+    site.write_bytes(bytes(len(CONTENT)))
+    fetching.served.faults[PATH] = Fault(truncate_at=HALF, etag=etag)
+
+    def change(_: float) -> None:
+        site.write_bytes(CONTENT)
+        fetching.served.faults[PATH] = Fault(etag=etag)
+
+    assert fetching.run(sleep=change) == CONTENT
+    assert fetching.ranges()[-1] is None
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param(Fault(whole_range=True), id="206 from the start"),
+        pytest.param(Fault(status=416, times=1), id="416"),
+    ],
+)
+def test_a_server_that_gets_ranges_wrong_is_read_from_the_start(fetching, fault) -> None:
+    fetching.part.parent.mkdir()
+    fetching.part.write_bytes(CONTENT[:HALF])
+    fetching.served.faults[PATH] = fault
+    assert fetching.run() == CONTENT
+    assert fetching.ranges() == [f"bytes={HALF}-", None]
+
+
 def test_a_stalled_server_is_asked_again(fetching) -> None:
     fetching.served.faults[PATH] = Fault(delay=0.6, times=1)
     assert fetching.run(read=0.2) == CONTENT

@@ -14,9 +14,11 @@ from pathlib import Path
 import pytest
 
 from nomic_scaffold.adapters import weights
+from nomic_scaffold.adapters.weights.add import none_of_them
 from nomic_scaffold.adapters.weights.copying import copy_checked
 from nomic_scaffold.adapters.weights.failures import WrongBytesError
 from nomic_scaffold.adapters.weights.http import BLOCK, Patience
+from nomic_scaffold.adapters.weights.known import read_manifests
 from nomic_scaffold.adapters.weights.store import Store
 from nomic_scaffold.adapters.weights.writing import require_space, write_all
 from nomic_scaffold.errors import HashMismatchError, InputError, UnavailableError
@@ -359,6 +361,16 @@ def test_a_wrong_file_is_refused_with_its_hash(bench, tmp_path, content, says) -
     with pytest.raises(HashMismatchError, match=says):
         add(bench, tmp_path / "model.gguf")
     assert bench.store.path(SHA256) is None
+
+
+def test_another_official_file_is_called_by_its_name(bench, tmp_path) -> None:
+    known = next(file for one in read_manifests() for file in one.files if file.file == "vocab.txt")
+    assert add_words(tmp_path / "vocab.txt", known.sha256).endswith(", which is the official vocab.txt")
+    assert add_words(tmp_path / "vocab.txt", SHA256).endswith(SHA256)
+
+
+def add_words(path: Path, sha256: str) -> str:
+    return none_of_them(path, [(path, sha256)], (hub_file(),)).message
 
 
 def test_a_folder_without_the_file_is_refused(bench, tmp_path) -> None:

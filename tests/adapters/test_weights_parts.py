@@ -164,6 +164,17 @@ def test_a_json_index_a_base_and_a_password_are_understood(bench) -> None:
     assert bench.fetch().read_bytes() == CONTENT
 
 
+def test_a_password_for_the_index_is_not_sent_to_another_host_of_files(bench, tmp_path) -> None:
+    bench.environ["PIP_INDEX_URL"] = f"{bench.served.url}/simple".replace("//", "//user:secret@")
+    with serve(bench.served.folder) as files:
+        for part in bench.split.source.parts:
+            page = bench.served.folder / "simple" / part.project / "index.html"
+            page.write_text(f'<a href="{files.url}/files/{part.wheel}">{part.wheel}</a>')
+        assert bench.fetch().read_bytes() == CONTENT
+    assert {request.headers.get("Authorization") for request in bench.served.requests} == {"Basic dXNlcjpzZWNyZXQ="}
+    assert {request.headers.get("Authorization") for request in files.requests} == {None}
+
+
 def test_a_second_index_and_local_folders_are_looked_at(bench, tmp_path) -> None:
     first, second, third = bench.split.source.parts
     files = bench.served.folder / "files"

@@ -130,6 +130,16 @@ def test_a_tampered_file_is_found_and_mended(machine) -> None:
     assert machine.placed.read_bytes() == CONTENT
 
 
+def test_a_project_s_own_file_fills_an_empty_store(machine) -> None:
+    machine.run("weights", "pull")
+    shutil.rmtree(machine.store)
+    machine.served.requests.clear()
+    code, out, _ = machine.run("--format", "json", "weights", "pull")
+    assert (code, json.loads(out)["source"], machine.served.requests) == (0, "the project", [])
+    (stored,) = machine.store.rglob("model.gguf")
+    assert stored.samefile(machine.placed)
+
+
 @pytest.mark.parametrize(
     ("fault", "code", "says"),
     [

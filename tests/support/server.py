@@ -30,6 +30,8 @@ class Fault:
     delay: float = 0.0
     """Seconds to wait before each block of 64 KiB."""
     ignore_range: bool = False
+    whole_range: bool = False
+    """Answer a range with all of the file, and say so (206, from 0)."""
     no_length: bool = False
     """Do not say how long the answer is; the end of the connection ends it."""
     etag: str | None = None
@@ -126,6 +128,7 @@ def serve(folder: Path) -> Iterator[Served]:
                     self.end_headers()
                     return
                 stop = int(last) + 1 if first and last else len(data)
+                start = 0 if fault.whole_range else start
                 self.send_response(206)
                 self.send_header("Content-Range", f"bytes {start}-{stop - 1}/{len(data)}")
                 data = data[start:stop]

@@ -43,7 +43,7 @@ def add(
         if digest in by_hash:
             return by_hash[digest], _take(path, by_hash[digest], store, progress=progress)
         seen.append((path, digest))
-    raise _none_of_them(place, seen, wanted)
+    raise none_of_them(place, seen, wanted)
 
 
 def _take(path: Path, file: OfficialFile, store: Store, *, progress: Progress) -> Fetched:
@@ -95,18 +95,19 @@ def _digest(path: Path, progress: Progress) -> str:
         raise InputError(f"can't be read: {error.strerror}", path=path) from error
 
 
-def _none_of_them(place: Path, seen: list[tuple[Path, str]], wanted: tuple[OfficialFile, ...]) -> HashMismatchError:
+def none_of_them(place: Path, seen: list[tuple[Path, str]], wanted: tuple[OfficialFile, ...]) -> HashMismatchError:
+    """Say what was seen instead of a wanted file, by name where the manifests know it."""
     from nomic_scaffold.adapters.weights.known import known_files
 
     names = " or ".join(file.what for file in wanted) if len(wanted) <= 2 else "any file that the tool knows"
     if not seen:
         return HashMismatchError(f"{place} holds no file of the size of {names}")
     known = known_files()
-    found = "".join(f"\n  {path}: sha256 {digest} {_aka(known.get(digest))}".rstrip() for path, digest in seen)
+    found = "".join(f"\n  {path}: sha256 {digest}{_aka(known.get(digest))}" for path, digest in seen)
     return HashMismatchError(
         f"not {names}:{found}", hint="scaffold.toml, [model], names the file, its size and its sha256"
     )
 
 
 def _aka(what: str | None) -> str:
-    return f"({what})" if what else ""
+    return f", which is {what}" if what else ""
