@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,6 +14,7 @@ import pytest
 from nomic_scaffold.adapters import template
 from nomic_scaffold.formats.answers import resolve
 
+ROOT = Path(__file__).resolve().parents[2]
 Render = Callable[..., Path]
 
 
@@ -35,30 +37,37 @@ def default_project(render: Render) -> Path:
 
 
 @pytest.fixture(scope="session")
-def plain_copier() -> Callable[..., subprocess.CompletedProcess[str]]:
+def plain_copier(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run the copier command on the template, as somebody without this tool does."""
 
     def run(destination: Path, **data: str) -> subprocess.CompletedProcess[str]:
         answers = [f"--data={key}={value}" for key, value in data.items()]
-        with template.template_root() as source:
-            return subprocess.run(
-                [
-                    sys.executable,
-                    "-m",
-                    "copier",
-                    "copy",
-                    "--quiet",
-                    "--defaults",
-                    *answers,
-                    str(source),
-                    str(destination),
-                ],
-                capture_output=True,
-                text=True,
-                check=False,
-            )
+        source = tmp_path_factory.mktemp("template")
+        copy_template(source)
+        return subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "copier",
+                "copy",
+                "--quiet",
+                "--defaults",
+                *answers,
+                str(source),
+                str(destination),
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
 
     return run
+
+
+def copy_template(folder: Path) -> None:
+    """Copy copier.yml and template/ out of this repository, of which Copier would take the last tag."""
+    shutil.copy(ROOT / "copier.yml", folder)
+    shutil.copytree(ROOT / "template", folder / "template", ignore=shutil.ignore_patterns("__pycache__"))
 
 
 def tree(folder: Path) -> dict[str, bytes]:

@@ -15,6 +15,7 @@ _CONFIG = {
     "core.excludesFile": os.devnull,
     "core.hooksPath": os.devnull,
     "core.fsmonitor": "false",
+    "core.fsync": "none",
     "commit.gpgSign": "false",
     "gc.auto": "0",
     "maintenance.auto": "false",

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+import os
 from pathlib import Path
 
 from nomic_scaffold import __version__
@@ -24,9 +21,13 @@ def render(destination: Path, answers: Answers) -> None:
     # 0.3 s, so here; the settings are Copier's own defaults: a user's settings file must not change a project.
     from copier import Settings, run_copy
     from copier.errors import CopierError
+    from plumbum import local
 
-    with template_root() as source:
-        try:
+    source = shipped(QUESTIONS).parent
+    try:
+        # Copier shall find no git: it would take the last tag of a checkout instead of the files that are there, and
+        # ask git about each file that it writes.
+        with local.env(PATH=os.devnull):
             run_copy(
                 str(source),
                 destination,
@@ -37,27 +38,10 @@ def render(destination: Path, answers: Answers) -> None:
                 quiet=True,
                 unsafe=False,
             )
-        except (CopierError, ValueError) as error:
-            raise InputError(
-                f"the template can't be rendered: {error}", hint="report it, with the command that you typed"
-            ) from error
-
-
-@contextmanager
-def template_root() -> Iterator[Path]:
-    """Give the folder with copier.yml and template/, where it is not the root of a git repository.
-
-    Copier would take a repository's last tag instead of the files that are there.
-    """
-    root = shipped(QUESTIONS).parent
-    if not (root / ".git").exists():
-        yield root
-        return
-    with tempfile.TemporaryDirectory(prefix="nomic-scaffold-template-") as name:
-        copy = Path(name)
-        shutil.copyfile(root / QUESTIONS, copy / QUESTIONS)
-        shutil.copytree(root / "template", copy / "template", ignore=shutil.ignore_patterns("__pycache__"))
-        yield copy
+    except (CopierError, ValueError) as error:
+        raise InputError(
+            f"the template can't be rendered: {error}", hint="report it, with the command that you typed"
+        ) from error
 
 
 def _data(answers: Answers) -> dict[str, object]:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from nomic_scaffold.adapters import git, project, template
+from nomic_scaffold import __version__
+from nomic_scaffold.adapters import git, template
 from nomic_scaffold.adapters.reference_locks import reference_locks
-from nomic_scaffold.adapters.weights.known import read_manifests
-from nomic_scaffold.disk import atomic
 from nomic_scaffold.disk.shipped import shipped
 from nomic_scaffold.disk.staging import staged_folder
 from nomic_scaffold.errors import ScaffoldError
@@ -19,9 +20,10 @@ from nomic_scaffold.formats import adopt, environment_yml, lock_inputs, pylock_d
 from nomic_scaffold.formats.answers import warnings
 from nomic_scaffold.models.answers import Answers
 from nomic_scaffold.models.progress import Progress
-from nomic_scaffold.models.spec import ProjectSpec
 
 _PYLOCK = "locks/pylock.toml"
+Pins = dict[str, Any]
+"""scaffold.toml, read but not validated: the template's tests do that, and pydantic takes its time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,10 +60,10 @@ def new(
         progress.say(f"rendering the template of {answers.name}")
         template.render(root, answers)
         adopted = _adopt(root, environment) if environment else ()
-        spec = project.read_spec(root)
-        locks, missing = write_locks(root, spec, offline=offline, progress=progress)
+        pins = tomllib.loads(_read(root / scaffold_toml.NAME))
+        locks, missing = write_locks(root, pins, offline=offline, progress=progress)
         files = sum(1 for path in root.rglob("*") if path.is_file())
-        done = _commit(root, destination, spec) if commit else None
+        done = _commit(root, destination) if commit else None
     return NewProject(
         root=destination,
         answers=answers,
@@ -73,13 +75,13 @@ def new(
     )
 
 
-def write_locks(root: Path, spec: ProjectSpec, *, offline: bool, progress: Progress) -> tuple[list[str], list[str]]:
-    """Write the derived files that are at hand; give their paths, and a sentence for each kind that is missing."""
-    written = [*_golden(root, spec), *_weights(root, spec)]
+def write_locks(root: Path, pins: Pins, *, offline: bool, progress: Progress) -> tuple[list[str], list[str]]:
+    """Write the derived files that are at hand; give their paths, and a sentence for each that is missing."""
+    written = [*_golden(root, pins), *_weights(root, pins)]
     conda, missing = _conda_locks(root)
     written += conda
     try:
-        written.append(_pypi_lock(root, spec, offline=offline, progress=progress))
+        written.append(_pypi_lock(root, pins, offline=offline, progress=progress))
     except ScaffoldError as error:
         # Without an index, or with one that has no such files, there is a project all the same.
         missing.append(f"{_PYLOCK} is not there yet: {error.message.split(' cause: ')[0]}")
@@ -87,66 +89,59 @@ def write_locks(root: Path, spec: ProjectSpec, *, offline: bool, progress: Progr
 
 
 def _adopt(root: Path, environment: adopt.Adopted) -> tuple[str, ...]:
-    path = root / environment_yml.NAME
-    merged = adopt.merge(environment, path.read_text(encoding="utf-8"))
-    atomic.write_text(path, merged.text)
+    merged = adopt.merge(environment, _read(root / environment_yml.NAME))
+    _write(root / environment_yml.NAME, merged.text)
     return merged.notes
 
 
-def _golden(root: Path, spec: ProjectSpec) -> Iterator[str]:
+def _golden(root: Path, pins: Pins) -> Iterator[str]:
     """Copy the golden vectors of the pinned model file, where the tool ships some."""
     for source in _shipped("golden", "*.json"):
-        text = source.read_bytes()
-        if json.loads(text).get("model_sha256") == spec.model.sha256:
-            atomic.write_bytes(root / "locks" / "golden.json", text)
+        text = _read(source)
+        if json.loads(text).get("model_sha256") == pins["model"]["sha256"]:
+            _write(root / "locks" / "golden.json", text)
             yield "locks/golden.json"
             return
 
 
-def _weights(root: Path, spec: ProjectSpec) -> Iterator[str]:
+def _weights(root: Path, pins: Pins) -> Iterator[str]:
     """Write down where the pinned model file can be had, from the manifest that ships with the tool."""
-    for known in read_manifests():
-        files = tuple(file for file in known.files if file.sha256 == spec.model.sha256)
+    for source in _shipped("manifests", "*.toml"):
+        manifest = tomllib.loads(_read(source))
+        files = [file for file in manifest["files"] if file["sha256"] == pins["model"]["sha256"]]
         if files:
-            text = known.model_copy(update={"files": files}).model_dump_json(by_alias=True, indent=1)
-            atomic.write_text(root / "locks" / "weights.json", text + "\n")
+            text = json.dumps({**manifest, "files": files}, ensure_ascii=False, indent=1)
+            _write(root / "locks" / "weights.json", text + "\n")
             yield "locks/weights.json"
             return
 
 
-def _pypi_lock(root: Path, spec: ProjectSpec, *, offline: bool, progress: Progress) -> str:
+def _pypi_lock(root: Path, pins: Pins, *, offline: bool, progress: Progress) -> str:
     """Copy the shipped PyPI lock when it is for these requirements, else ask the user's index; give its path."""
-    made_from = f'inputs-digest = "{pylock_digest.inputs_digest(spec.pypi_requirements, spec.pypi_python)}"'
+    requirements, python = pins["pypi"]["requirements"], pins["pypi"]["python"]
     for source in _shipped("locks", "pylock.toml"):
-        text = source.read_text(encoding="utf-8")
-        if text.rstrip().endswith(made_from):
-            atomic.write_text(root / _PYLOCK, text)
+        text = _read(source)
+        if pylock_digest.recorded(text) == pylock_digest.inputs_digest(tuple(requirements), python):
+            _write(root / _PYLOCK, text)
             return _PYLOCK
     from nomic_scaffold.adapters import pypi
 
     pypi.lock(
-        spec.pypi_requirements,
-        python=spec.pypi_python,
-        destination=root / _PYLOCK,
-        offline=offline,
-        patient=False,
-        progress=progress,
+        requirements, python=python, destination=root / _PYLOCK, offline=offline, patient=False, progress=progress
     )
     return _PYLOCK
 
 
 def _conda_locks(root: Path) -> tuple[list[str], list[str]]:
-    """Write the shipped locks of these inputs and platforms; give their paths, and what fits none."""
-    wanted = lock_inputs.read(
-        (root / environment_yml.NAME).read_text(encoding="utf-8"),
-        (root / scaffold_toml.NAME).read_text(encoding="utf-8"),
-    )
+    """Write the shipped locks of these inputs and platforms; give their paths, and what is missing."""
+    wanted = lock_inputs.read(_read(root / environment_yml.NAME), _read(root / scaffold_toml.NAME))
     made = reference_locks(wanted)
     if made is None:
         return [], ["conda-lock.yml is not there yet: no shipped lock is for these answers"]
     for name, text in made.items():
-        atomic.write_text(root / name, text)
-    return list(made), []
+        _write(root / name, text)
+    incomplete = any(inputs.pip for inputs in wanted)
+    return list(made), ["the pip section of environment.yml is not locked yet"] if incomplete else []
 
 
 def _shipped(folder: str, pattern: str) -> list[Path]:
@@ -156,8 +151,18 @@ def _shipped(folder: str, pattern: str) -> list[Path]:
         return []
 
 
-def _commit(root: Path, destination: Path, spec: ProjectSpec) -> git.FirstCommit:
+def _read(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file of the stage, which nobody sees until it is whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8", newline="\n")
+
+
+def _commit(root: Path, destination: Path) -> git.FirstCommit:
     around = git.enclosing_repository(destination)
     if around is not None:
         return git.FirstCommit(outcome="inside a repository", detail=str(around))
-    return git.first_commit(root, f"Project made by nomic-scaffold {spec.tool_version}")
+    return git.first_commit(root, f"Project made by nomic-scaffold {__version__}")
