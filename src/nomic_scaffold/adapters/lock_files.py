@@ -7,18 +7,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from nomic_scaffold.disk import atomic
 from nomic_scaffold.errors import InputError, UnavailableError
-from nomic_scaffold.formats import conda_lock, explicit, lock_check, lock_header, lock_inputs, lock_sources
+from nomic_scaffold.formats import conda_lock, explicit, lock_check, lock_header, lock_inputs, lock_sizes, lock_sources
 from nomic_scaffold.formats.environment_yml import NAME as ENVIRONMENT
 from nomic_scaffold.formats.lock_check import Finding, Head
 from nomic_scaffold.formats.lock_inputs import SCAFFOLD
 from nomic_scaffold.formats.pylock_digest import inputs_digest, recorded
-from nomic_scaffold.models.lock import LockFile, LockInputs, LockPaths, LockSet, UnreadableLock
+from nomic_scaffold.models.lock import (
+    SIZES_PATH,
+    LockedPackage,
+    LockFile,
+    LockInputs,
+    LockPaths,
+    LockSet,
+    UnreadableLock,
+)
 from nomic_scaffold.models.progress import Progress
-from nomic_scaffold.models.variant import Accelerator
+from nomic_scaffold.models.variant import Accelerator, Platform
 
 PYLOCK = "locks/pylock.toml"
 _WAIT = 600.0
@@ -136,6 +145,20 @@ def read_lock(path: Path, *, name: str, accelerator: Accelerator | None = None) 
     except InputError as error:
         problem = error.message.partition(": ")[2] or error.message
         return UnreadableLock(problem=problem, line=error.line)
+
+
+def locked_packages(root: Path, accelerator: Accelerator, platform: Platform) -> tuple[LockedPackage, ...]:
+    """Read what a project's lock has for one platform, with sizes; raises InputError when it has nothing for it."""
+    name = LockPaths(accelerator=accelerator).lock
+    lock = read_lock(root / name, name=name, accelerator=accelerator)
+    if isinstance(lock, UnreadableLock):
+        raise InputError(lock.problem, path=name, line=lock.line, hint="nomic-scaffold lock")
+    packages = lock.on(platform)
+    if not packages:
+        there = ", ".join((*lock.platforms, *lock.other_platforms)) or "no platform"
+        raise InputError(f"has nothing for {platform}, only for {there}", path=name, hint="nomic-scaffold lock")
+    sizes = lock_sizes.parse(derived_text(root / SIZES_PATH) or "")
+    return tuple(replace(p, size=p.size or sizes.get(p.sha256 or "")) for p in packages)
 
 
 def read_inputs(root: Path) -> tuple[LockInputs, ...]:

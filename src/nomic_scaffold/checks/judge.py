@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from nomic_scaffold.checks import codes
 from nomic_scaffold.checks.embeddings import EmbeddingsJudgement, check_embeddings
+from nomic_scaffold.checks.environment_conda import check_conda_environment
 from nomic_scaffold.checks.environment_pypi import check_pypi_environment
 from nomic_scaffold.checks.golden import KnownVectors
 from nomic_scaffold.checks.languages import check_languages
@@ -25,7 +26,7 @@ from nomic_scaffold.models.evidence import (
     Unavailable,
     WeightsEvidence,
 )
-from nomic_scaffold.models.lock import LockSet, PypiLock
+from nomic_scaffold.models.lock import LockedPackage, LockSet, PypiLock
 from nomic_scaffold.models.probe import ProbeTexts
 from nomic_scaffold.models.report import CheckResult, Figures, Group, LanguageRow, Link, Place, Report, Status, worst
 from nomic_scaffold.models.spec import ProjectSpec
@@ -43,6 +44,8 @@ class Expected:
     texts: ProbeTexts
     known_vectors: KnownVectors
     pypi_lock: PypiLock | Unavailable
+    conda_packages: tuple[LockedPackage, ...] | Unavailable = ()
+    """What the conda lock has for the platform and the accelerator of the environment that was seen."""
     known_files: Mapping[str, str] = field(default_factory=dict)
     """sha256 -> words for model files that we recognise."""
     digests: Mapping[str, str] = field(default_factory=dict)
@@ -110,6 +113,12 @@ def _environment(expected: Expected, evidence: EnvironmentEvidence | Unavailable
     if isinstance(evidence, Unavailable):
         hint = evidence.hint or "nomic-scaffold install"
         return (codes.ENV_LOOKED.result(Status.UNKNOWN, evidence.unavailable, hint=hint),)
+    if evidence.provider == "conda":
+        packages = expected.conda_packages
+        if isinstance(packages, Unavailable):
+            hint = packages.hint or "nomic-scaffold lock"
+            return (codes.ENV_LOOKED.result(Status.UNKNOWN, packages.unavailable, hint=hint),)
+        return check_conda_environment(packages, evidence)
     if isinstance(expected.pypi_lock, Unavailable):
         lock = expected.pypi_lock
         return (codes.ENV_LOOKED.result(Status.UNKNOWN, lock.unavailable, hint=lock.hint or "nomic-scaffold lock"),)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from nomic_scaffold.adapters import lock_files, project, pypi, reach
 from nomic_scaffold.checks.machine import Need, needs
 from nomic_scaffold.errors import InputError, StaleLockError, UnavailableError, UsageError
-from nomic_scaffold.formats import conda_lock, lock_check, lock_inputs, lock_sizes, pylock
-from nomic_scaffold.models.lock import SIZES_PATH, LockedPackage, LockPaths, PypiLock
+from nomic_scaffold.formats import lock_check, lock_inputs, pylock
+from nomic_scaffold.models.lock import LockedPackage, LockPaths, PypiLock
 from nomic_scaffold.models.prefix import Prefix, Provider
 from nomic_scaffold.models.progress import Progress
 from nomic_scaffold.models.spec import ProjectSpec
@@ -240,13 +240,7 @@ def locked_packages(
                 progress.say(f"{paths.lock} lacks the pip section of environment.yml; nomic-scaffold lock adds it")
             case "derived":
                 pass
-    lock = conda_lock.parse((root / paths.lock).read_text(encoding="utf-8"), path=paths.lock, accelerator=accelerator)
-    packages = lock.on(platform)
-    if not packages:
-        there = ", ".join((*lock.platforms, *lock.other_platforms)) or "no platform"
-        raise InputError(f"has nothing for {platform}, only for {there}", path=paths.lock, hint="nomic-scaffold lock")
-    sizes = lock_sizes.parse(lock_files.derived_text(root / SIZES_PATH) or "")
-    return tuple(replace(p, size=p.size or sizes.get(p.sha256 or "")) for p in packages)
+    return lock_files.locked_packages(root, accelerator, platform)
 
 
 def _only(head: lock_check.Head, platform: Platform) -> lock_check.Head:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from nomic_scaffold.adapters.conda.archive import archives_in, cache_root
 from nomic_scaffold.adapters.conda.examine import Examination
 from nomic_scaffold.adapters.conda.expected import expected_files, made_contents, python_of
+from nomic_scaffold.adapters.conda.fetch import Patience, fetch
 from nomic_scaffold.adapters.conda.pip_part import PipPackage, pip_packages
 from nomic_scaffold.adapters.conda.records import META, Record, read_records
 from nomic_scaffold.adapters.conda.signatures import Signature
 from nomic_scaffold.adapters.conda.signatures import read as read_signatures
 from nomic_scaffold.adapters.conda.witnesses import Witness, find_witnesses, unpacked_folders
+from nomic_scaffold.errors import ScaffoldError
 from nomic_scaffold.formats import left_out
 from nomic_scaffold.formats.conda_package import python_layout
 from nomic_scaffold.models import witness
@@ -32,13 +35,16 @@ def inspect(
     deep: bool,
     cache: Path | None = None,
     home: str | None = None,
+    fetch_missing: bool = False,
     progress: Progress | None = None,
 ) -> EnvironmentEvidence | Unavailable:
     """Gather what is installed at `prefix` and every file that is not as `packages` (of the lock) must have left it.
 
     `deep` reads every byte of the prefix and of the archives. Else, where this tool made the environment, files that
     are untouched since are taken for what they were; elsewhere kinds, sizes, modes and links are compared.
-    `home` is where the environment was made, when `prefix` is a copy of it that was taken out of an image.
+    `fetch_missing` lets a deep look fetch locked archives that no cache here has: without them nothing but the
+    environment's own records says what its files must be. `home` is where the environment was made, when `prefix` is a
+    copy of it that was taken out of an image.
     """
     top = prefix.path
     if not (top / META).is_dir():
@@ -53,6 +59,7 @@ def inspect(
             records={record.package.name: record for record in records},
             cache=cache or cache_root(),
             home=home or str(top),
+            fetch=partial(_fetch, cache=cache or cache_root(), progress=progress) if deep and fetch_missing else None,
         )
         noted = None if deep else read_signatures(top)
         with progress.meter("files", total=None, unit="files") as meter:
@@ -76,6 +83,15 @@ def inspect(
         findings=tuple(f for f in examination.sorted_findings() if not _allowed(f, without)),
         left_out=without,
     )
+
+
+def _fetch(lacking: Sequence[LockedPackage], *, cache: Path, progress: Progress) -> None:
+    """Try to get the locked archives; without them the report says what it could not hold against anything."""
+    progress.say(f"fetching {len(lacking)} archives of the lock, to hold the files against them")
+    try:
+        fetch(lacking, archives_in(cache), progress=progress, patience=Patience(pauses=(1,)))
+    except ScaffoldError as error:
+        progress.say(f"not fetched: {error.message}")
 
 
 def _left_out(prefix: Path) -> tuple[str, ...]:
@@ -103,9 +119,10 @@ class _Look:
         records: Mapping[str, Record],
         cache: Path,
         home: str,
+        fetch: Callable[[Sequence[LockedPackage]], None] | None,
     ) -> None:
         self._prefix, self._platform, self._records, self._cache = prefix, platform, records, cache
-        self._home = home
+        self._home, self._fetch = home, fetch
         self._locked = {p.name: p for p in packages if p.manager == "conda" and p.sha256}
         self._pip_locked = {p.name: p for p in packages if p.manager == "pip"}
         self._pip: list[PipPackage] = []
@@ -124,7 +141,7 @@ class _Look:
         installed = [
             (package, self._records[name]) for name, package in self._locked.items() if self._is(package, name)
         ]
-        witnesses, lacking = find_witnesses(installed, archives_in(self._cache))
+        witnesses, lacking = find_witnesses(installed, archives_in(self._cache), fetch=self._fetch)
         manifests = [w.manifest for w in witnesses]
         expected = expected_files(manifests, self._platform)
         made = self._made(witnesses, expected) if deep else {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,13 +27,27 @@ class Witness:
 
 
 def find_witnesses(
-    packages: Iterable[tuple[LockedPackage, Record]], archives: Archives
+    packages: Iterable[tuple[LockedPackage, Record]],
+    archives: Archives,
+    *,
+    fetch: Callable[[Sequence[LockedPackage]], None] | None = None,
 ) -> tuple[list[Witness], dict[str, str]]:
     """Give a witness for each package that has one, and for the others (by name) why not.
 
     Every byte of each archive is hashed; what it says of its files is read from it, not from notes made earlier.
+    `fetch` may bring archives that are nowhere here.
     """
     pairs = list(packages)
+    witnesses, lacking = _find(pairs, archives)
+    if lacking and fetch is not None:
+        absent = [pair for pair in pairs if pair[0].name in lacking]
+        fetch([package for package, _ in absent])
+        more, lacking = _find(absent, archives)
+        witnesses += more
+    return witnesses, lacking
+
+
+def _find(pairs: Sequence[tuple[LockedPackage, Record]], archives: Archives) -> tuple[list[Witness], dict[str, str]]:
     places = [(p, place) for p, record in pairs for place in _candidates(p, record, archives) if place.is_file()]
     right: dict[str, Path] = {}
     wrong: dict[str, Path] = {}
