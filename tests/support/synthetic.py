@@ -146,19 +146,27 @@ def embeddings(
     tasks: dict[Task, list[GoldenText]] = {}
     for text in texts.golden:
         tasks.setdefault(text.task, []).append(text)
-        cases[f"single:{text.id}"] = matrix([model.vector(text.text, text.task)])
-    ways = ("golden", "again", "shuffled") + (("threads", "reference") if runtime == "torch" else ())
+        if text.repeated:
+            cases[f"single:{text.id}"] = matrix([model.vector(text.text, text.task)])
+    ways = ("golden", "threads", "reference") if runtime == "torch" else ("golden",)
     for task, group in tasks.items():
         rows = matrix([model.vector(text.text, task) for text in group])
         cases |= {f"{way}:{task}": rows for way in ways}
-    documents = [text.text for text in tasks["search_document"]]
+        repeated = matrix([model.vector(text.text, task) for text in group if text.repeated])
+        cases |= {f"{way}:{task}": repeated for way in ("again", "shuffled")}
+    documents = [text.text for text in tasks["search_document"] if text.repeated]
     cases[f"dimension:{SHORT}"] = matrix([model.vector(text, "search_document", SHORT) for text in documents])
     for lang in (lang for lang in texts.languages if lang.pairs):
         pairs = [sentence for pair in lang.pairs for sentence in (pair.a, pair.b)]
         cases[f"pairs:{lang.code}"] = matrix([model.vector(text, "clustering") for text in pairs])
         cases[f"questions:{lang.code}"] = matrix([model.vector(p.question, "search_query") for p in lang.passages])
         cases[f"passages:{lang.code}"] = matrix([model.vector(p.passage, "search_document") for p in lang.passages])
-    refused = ["empty", "not-text", "unknown-task"] + (["long-word", "too-long"] if runtime == "nomic" else [])
+    cases["none"] = Matrix(shape=(0, DIMENSION), dtype="float32", rows=())
+    cases["unreadable"] = matrix([model.vector("人工智能是未来的方向", "search_document")]).model_copy(
+        update={"warnings": ("UnreadableWarning: texts[0] can't be read by this model",)}
+    )
+    refused = ["empty", "blank", "not-text", "one-string", "unknown-task", "dimension", "too-long", "unreadable"]
+    refused += ["special-token"] if runtime == "nomic" else []
     cases |= {f"refuse:{what}": CaseFailure(error="ValueError", message=f"text 0: {what}") for what in refused}
     return EmbeddingsEvidence(
         runtime=runtime,
@@ -179,8 +187,8 @@ def changed(
     cases = dict(evidence.cases)
     for name, found in evidence.cases.items():
         if isinstance(found, Matrix) and (name == case or (case.endswith("*") and name.startswith(case[:-1]))):
-            new = rows([decode(row) for row in found.rows])
-            cases[name] = matrix(new)
+            if found.rows:
+                cases[name] = matrix(rows([decode(row) for row in found.rows]))
     return evidence.model_copy(update={"cases": cases})
 
 

@@ -164,8 +164,34 @@ def test_a_vector_for_an_empty_text_is_a_failure_and_an_accident_is_no_refusal()
 
 
 def test_the_nomic_runtime_must_refuse_what_its_tokenizer_gets_wrong() -> None:
-    evidence = without(synthetic.embeddings(runtime="nomic"), "refuse:long-word")
+    evidence = without(synthetic.embeddings(runtime="nomic"), "refuse:special-token")
     assert judge(evidence)["EMB014"][0] is Status.UNKNOWN
+
+
+UNREAD = {"en": 0.0, "zh": 0.68}
+
+
+@pytest.mark.parametrize(
+    ("shares", "warned", "refused", "status"),
+    [
+        (UNREAD, True, True, Status.PASS),
+        (UNREAD, False, True, Status.FAIL),
+        (UNREAD, True, False, Status.FAIL),
+        ({"en": 0.0, "zh": 0.0}, False, False, Status.PASS),
+        (Unavailable(unavailable="no tokenizer"), True, True, Status.UNKNOWN),
+    ],
+    ids=["told", "no warning", "not refused", "readable", "not counted"],
+)
+def test_text_that_the_model_cannot_read_is_warned_of(
+    shares: object, warned: bool, refused: bool, status: Status
+) -> None:
+    evidence = synthetic.embeddings()
+    matrix = evidence.cases["unreadable"]
+    assert isinstance(matrix, Matrix)
+    changed = {"unreadable": matrix if warned else matrix.model_copy(update={"warnings": ()})}
+    changed |= {} if refused else {"refuse:unreadable": matrix}
+    found = judge(evidence.model_copy(update={"unknown_share": shares, "cases": evidence.cases | changed}))
+    assert found["EMB020"][0] is status
 
 
 class TestGolden:

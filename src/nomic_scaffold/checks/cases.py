@@ -121,6 +121,11 @@ class Subject:
             tasks.setdefault(text.task, []).append(text)
         return {task: tuple(texts) for task, texts in tasks.items()}
 
+    @property
+    def repeated(self) -> dict[Task, tuple[GoldenText, ...]]:
+        """Golden texts by task that are embedded more than once, in file order."""
+        return {task: tuple(text for text in texts if text.repeated) for task, texts in self.by_task.items()}
+
     def golden_rows(self) -> dict[str, list[float]]:
         """Text id -> the finite vector that embed() gave for it in a batch.
 

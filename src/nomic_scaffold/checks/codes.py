@@ -120,7 +120,8 @@ EMB_REFUSE = declare(
     "EMB014",
     "what can't be embedded rightly is refused",
     "Empty text, things that are not text and unknown tasks must raise an error instead of giving a vector; so must "
-    "what the runtime is known to get wrong (words of more than 100 characters and texts past its limit).",
+    "a text past the runtime's limit, unless the caller asks for it to be cut, and what the runtime is known to get "
+    "wrong (the nomic client takes [SEP] in a text for a special token).",
 )
 EMB_ENGINES = declare(
     "EMB015",
@@ -154,6 +155,13 @@ EMB_BLESSED = declare(
     "locks/golden.json holds the vectors that `nomic-scaffold bless` recorded on a machine that the project trusts. "
     "The vectors here must agree with them within [tolerance] of scaffold.toml. Unknown when the pinned model is not "
     "one that the tool ships vectors for and nobody blessed any.",
+)
+
+EMB_UNREADABLE = declare(
+    "EMB020",
+    "text that the model can't read is warned of",
+    "A text of which more than a third of the tokens are [UNK] gets a vector that knows little of it. embed() must "
+    'warn of it, and refuse it with unknown="error". A Chinese sentence is tried, which the default model can\'t read.',
 )
 
 # Languages: what the pinned model can read.

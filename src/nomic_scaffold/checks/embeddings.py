@@ -89,6 +89,7 @@ def _checks(evidence: EmbeddingsEvidence) -> list[tuple[Code, Check]]:
         *([(codes.EMB_ENGINES, invariance.engines)] if fast else []),
         (codes.EMB_RELATED, similarity.related),
         (codes.EMB_RETRIEVAL, similarity.retrieval),
+        (codes.EMB_UNREADABLE, refusal.unreadable),
     ]
 
 
@@ -106,7 +107,7 @@ def _matrices(subject: Subject) -> dict[str, Matrix]:
 
 def _shape(subject: Subject) -> CheckResult:
     wanted = subject.spec.model.dimension
-    counts = {f"golden:{task}": len(texts) for task, texts in subject.by_task.items()}
+    counts = {f"golden:{task}": len(texts) for task, texts in subject.by_task.items()} | {"none": 0}
     wrong = []
     matrices = _matrices(subject)
     for case, matrix in matrices.items():

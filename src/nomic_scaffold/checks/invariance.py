@@ -8,6 +8,7 @@ from nomic_scaffold.checks import codes, vectors
 from nomic_scaffold.checks.bars import bars_of
 from nomic_scaffold.checks.cases import NotSeenError, Subject
 from nomic_scaffold.checks.codes import Code
+from nomic_scaffold.models.probe import GoldenText, Task
 from nomic_scaffold.models.report import CheckResult, Status
 
 ENGINES = {"float32": 2e-7}
@@ -62,7 +63,7 @@ def bits(subject: Subject) -> CheckResult:
     differing: dict[str, list[str]] = {}
     compared = 0
     for way in ("again", "shuffled", "threads"):
-        for task, texts in subject.by_task.items():
+        for task, texts in _asked(subject, way).items():
             rows = subject.cases.encoded(f"{way}:{task}", len(texts))
             for text, row in zip(texts, rows, strict=True):
                 compared += 1
@@ -120,8 +121,10 @@ def case(subject: Subject) -> CheckResult:
 
 def dimension(subject: Subject) -> CheckResult:
     """Compare shorter vectors with the start of the full ones, normalised."""
-    texts = subject.by_task.get("search_document", ())
-    full = subject.cases.rows("golden:search_document", len(texts))
+    texts = subject.repeated.get("search_document", ())
+    asked = subject.by_task.get("search_document", ())
+    rows = subject.cases.rows("golden:search_document", len(asked))
+    full = [row for text, row in zip(asked, rows, strict=True) if text.repeated]
     worst, sizes = 0.0, []
     for name in subject.cases.named("dimension:"):
         size = int(name.partition(":")[2])
@@ -137,19 +140,22 @@ def dimension(subject: Subject) -> CheckResult:
 
 
 def _singles(subject: Subject) -> tuple[str, ...]:
-    known = {text.id for text in subject.texts.golden}
-    found = tuple(name.partition(":")[2] for name in subject.cases.named("single:"))
-    if not found or not known.issuperset(found):
-        raise NotSeenError("the probe embedded no text alone")
+    found = tuple(text.id for texts in subject.repeated.values() for text in texts)
+    if not found:
+        raise NotSeenError("the probe has no text to embed alone")
     return found
 
 
+def _asked(subject: Subject, way: str) -> dict[Task, tuple[GoldenText, ...]]:
+    """Give the texts that were embedded in this way too: long ones are not repeated."""
+    return subject.repeated if way in {"again", "shuffled"} else subject.by_task
+
+
 def _pairs(subject: Subject, way: str) -> Iterator[tuple[str, list[float], list[float]]]:
-    for task, texts in subject.by_task.items():
-        one = subject.cases.rows(f"golden:{task}", len(texts))
-        other = subject.cases.rows(f"{way}:{task}", len(texts))
-        for text, a, b in zip(texts, one, other, strict=True):
-            yield text.id, a, b
+    batch = subject.golden_rows()
+    for task, texts in _asked(subject, way).items():
+        for text, row in zip(texts, subject.cases.rows(f"{way}:{task}", len(texts)), strict=True):
+            yield text.id, batch[text.id], row
 
 
 def _worst(subject: Subject, way: str) -> tuple[float, str, int]:

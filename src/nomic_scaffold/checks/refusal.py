@@ -8,11 +8,18 @@ from nomic_scaffold.checks import codes
 from nomic_scaffold.checks.cases import NotSeenError, Subject
 from nomic_scaffold.models.report import CheckResult, Status
 
-EVERYWHERE = {"empty": "an empty text", "not-text": "something that is not text", "unknown-task": "an unknown task"}
-BY_RUNTIME = {
-    "nomic": {"long-word": "a word of more than 100 characters", "too-long": "a text past the runtime's limit"},
-    "torch": {},
+UNREADABLE = 1 / 3
+"""Share of [UNK] tokens above which embed() must warn."""
+EVERYWHERE = {
+    "empty": "an empty text",
+    "blank": "blanks only",
+    "not-text": "something that is not text",
+    "one-string": "a text in place of a list",
+    "unknown-task": "an unknown task",
+    "dimension": "a dimension that the model has not",
+    "too-long": "a text past the runtime's limit",
 }
+BY_RUNTIME = {"nomic": {"special-token": "special tokens in a text"}}
 _ACCIDENTS = {name for name in vars(builtins) if name.endswith("Error")} - {"ValueError", "TypeError"}
 """Python's own exceptions that no code raises to refuse an argument."""
 
@@ -38,3 +45,20 @@ def refusals(subject: Subject) -> CheckResult:
     if unseen:
         raise NotSeenError("the probe did not try " + ", ".join(unseen))
     return codes.EMB_REFUSE.result(Status.PASS, ", ".join(wanted.values()))
+
+
+def unreadable(subject: Subject) -> CheckResult:
+    """See that a Chinese sentence is warned of, and refused on request, where the model can't read it."""
+    shares = subject.evidence.unknown_share
+    if not isinstance(shares, dict) or "zh" not in shares:
+        raise NotSeenError("the tokens of the Chinese sentences could not be counted")
+    warned = bool(subject.cases.matrix("unreadable").warnings)
+    refused = subject.cases.failure("refuse:unreadable") is not None
+    if shares["zh"] <= UNREADABLE:
+        detail = f"this model reads Chinese ({shares['zh']:.0%} [UNK]), so there is nothing to warn of"
+        return codes.EMB_UNREADABLE.result(Status.PASS, detail)
+    seen = f"a Chinese sentence, {shares['zh']:.0%} [UNK]"
+    if warned and refused:
+        return codes.EMB_UNREADABLE.result(Status.PASS, f'{seen}: warned of, and refused with unknown="error"')
+    lacking = "not warned of" if not warned else 'not refused with unknown="error"'
+    return codes.EMB_UNREADABLE.result(Status.FAIL, f"{seen}: {lacking}")
