@@ -138,7 +138,8 @@ async def _create(options: argparse.Namespace) -> None:
     from rattler import install
 
     records = list(_explicit(Path(options.file))) if options.file else await _solve(options)
-    await install(records, target_prefix=os.path.abspath(options.prefix), show_progress=False, client=_client())
+    prefix = Path(options.prefix).absolute()  # a relative one would be written into files
+    await install(records, target_prefix=prefix, show_progress=False, client=_client())
     await asyncio.sleep(0.05)
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from nomic_scaffold.adapters.conda.client import CANONICAL, ChannelAccess, channel_access, redact
 from nomic_scaffold.errors import InputError
@@ -36,11 +38,26 @@ class Source:
             return f"the cache {self.cache}"
         return redact(self.access.resolve(address(channel)))
 
+    def for_channels(self, channels: Iterable[str]) -> ChannelAccess:
+        """Add the logins that these channels' addresses hold once their variables are filled in."""
+        logins = dict(self.access.logins)
+        for channel in channels:
+            parts = urlsplit(os.path.expandvars(channel))
+            user, found, host = parts.netloc.rpartition("@")
+            if found:
+                logins[host] = "Basic " + base64.b64encode(unquote(user).encode()).decode()
+        return replace(self.access, logins=logins)
+
 
 def address(channel: str) -> str:
-    """Give the address of a channel as environment.yml names it; `${NAME}` is filled in as conda does."""
-    channel = os.path.expandvars(channel).rstrip("/")
-    return channel if "://" in channel else f"{CANONICAL}/{channel}"
+    """Give the address of a channel as environment.yml names it, without user and password.
+
+    `${NAME}` is filled in as conda does.
+    """
+    parts = urlsplit(os.path.expandvars(channel).rstrip("/"))
+    if not parts.scheme:
+        return f"{CANONICAL}/{channel}"
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
 @contextmanager
@@ -60,7 +77,7 @@ def open_source(*, offline: bool = False, folder: Path | None = None) -> Iterato
         key = _key(access, folder)
         cache = _cache_root() / hashlib.sha256(key.encode()).hexdigest()[:16]
         cache.mkdir(parents=True, exist_ok=True)
-        yield Source(access=replace(access), cache=cache, offline=offline, folder=folder)
+        yield Source(access=access, cache=cache, offline=offline, folder=folder)
 
 
 def _key(access: ChannelAccess, folder: Path | None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -78,7 +78,8 @@ def solve(
 async def _all(
     requests: Sequence[Request], source: Source, meter: Meter, progress: Progress, timeout: float
 ) -> tuple[Solution, ...]:
-    gateway = _gateway(source)
+    channels = {channel for request in requests for channel in request.inputs.channels}
+    gateway = _gateway(source, channels)
 
     async def one(request: Request) -> Solution:
         started = time.perf_counter()
@@ -134,12 +135,12 @@ async def _patiently(
         progress.say(f"still waiting for {tried} ({waited:.0f} s)")
 
 
-def _gateway(source: Source) -> Gateway:
+def _gateway(source: Source, channels: Iterable[str]) -> Gateway:
     from rattler import Gateway, SourceConfig
 
     # `force-cache-only` takes records of any age: offline there are none that are newer.
     config = SourceConfig(cache_action="force-cache-only" if source.offline else "cache-or-fetch")
-    return Gateway(cache_dir=source.cache, default_config=config, client=open_client(source.access))
+    return Gateway(cache_dir=source.cache, default_config=config, client=open_client(source.for_channels(channels)))
 
 
 async def _one(request: Request, gateway: Gateway, source: Source) -> list[RepoDataRecord]:

@@ -34,7 +34,7 @@ def lock(root: Path, wanted: Wanted, *, progress: Progress) -> LockResult:
     Raises InputError, UnsolvableError, UnavailableError, UsageError.
     """
     inputs = read_inputs(root)
-    _refuse_credentials(inputs)
+    _refuse_credentials(root, inputs)
     selected = wanted.select(inputs)
     with lock_files.exclusive(root / STATE, progress):
         old = read_old(root, accelerators(inputs))
@@ -51,12 +51,14 @@ def lock(root: Path, wanted: Wanted, *, progress: Progress) -> LockResult:
     return LockResult(variants=tuple(map(_told, variants)), written=written, missing=tuple(missing))
 
 
-def _refuse_credentials(inputs: Iterable[LockInputs]) -> None:
+def _refuse_credentials(root: Path, inputs: Iterable[LockInputs]) -> None:
     for channel in dict.fromkeys(channel for item in inputs for channel in item.channels):
         if has_credentials(channel):
+            rows = lock_files.read_text(root / ENVIRONMENT).splitlines()
             raise InputError(
                 "a channel's address holds a password or token, which would end up in every lock",
                 path=ENVIRONMENT,
+                line=next((number for number, row in enumerate(rows, 1) if channel in row), None),
                 hint="write ${NAME} in its place and set that variable, or put the login into ~/.netrc or the keyring",
             )
 
