@@ -11,7 +11,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -33,37 +32,13 @@ from nomic_scaffold.models.lock import PypiLock
 from nomic_scaffold.models.prefix import Prefix
 from nomic_scaffold.models.progress import Silent
 from nomic_scaffold.models.report import Status
-from tests.support.server import Fault, Served, serve
-from tests.support.simple_index import make_wheel, publish
-
-FILLER = {"tea/leaves.py": "LEAVES = 7\n\n\ndef brew() -> None:\n    print(LEAVES)\n", "tea/notes.txt": "green\n" * 400}
+from tests.support.server import Fault, Served
+from tests.support.simple_index import configured_index, make_wheel, publish
 
 
 @pytest.fixture
 def index(tmp_path: Path) -> Iterator[Served]:
     with configured_index(tmp_path) as served:
-        yield served
-
-
-@contextmanager
-def configured_index(tmp_path: Path) -> Iterator[Served]:
-    """Serve an index with `tea` (needs `cup`) and `cup`, and configure pip for it."""
-    root = tmp_path / "index"
-    made = tmp_path / "made"
-    publish(
-        root,
-        make_wheel(made, "tea", "1.0", FILLER, requires=["cup>=1"], scripts={"brew": "tea.leaves:brew"}),
-        make_wheel(made, "cup", "1.0"),
-        make_wheel(made, "cup", "1.0", tag="cp311-cp311-win_amd64"),
-    )
-    with serve(root) as served, pytest.MonkeyPatch.context() as monkeypatch:
-        for name in [name for name in os.environ if name.startswith(("PIP_", "UV_"))]:
-            monkeypatch.delenv(name)
-        monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
-        monkeypatch.setenv("PIP_INDEX_URL", f"{served.url}/simple")
-        monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "uv cache"))
-        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-        monkeypatch.setenv("UV_HTTP_RETRIES", "0")
         yield served
 
 

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 import shutil
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+
+import pytest
+
+from tests.support.server import Served, serve
+
+FILLER = {"tea/leaves.py": "LEAVES = 7\n\n\ndef brew() -> None:\n    print(LEAVES)\n", "tea/notes.txt": "green\n" * 400}
 
 
 def make_wheel(
@@ -55,6 +63,28 @@ def publish(root: Path, *wheels: Path) -> None:
         page = root / "simple" / name / "index.html"
         page.parent.mkdir(parents=True, exist_ok=True)
         page.write_text("<!DOCTYPE html><html><body>\n" + "\n".join(links) + "\n</body></html>\n", encoding="utf-8")
+
+
+@contextmanager
+def configured_index(tmp_path: Path) -> Iterator[Served]:
+    """Serve an index with `tea` (needs `cup`) and `cup`, and configure pip for it."""
+    root = tmp_path / "index"
+    made = tmp_path / "made"
+    publish(
+        root,
+        make_wheel(made, "tea", "1.0", FILLER, requires=["cup>=1"], scripts={"brew": "tea.leaves:brew"}),
+        make_wheel(made, "cup", "1.0"),
+        make_wheel(made, "cup", "1.0", tag="cp311-cp311-win_amd64"),
+    )
+    with serve(root) as served, pytest.MonkeyPatch.context() as monkeypatch:
+        for name in [name for name in os.environ if name.startswith(("PIP_", "UV_"))]:
+            monkeypatch.delenv(name)
+        monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+        monkeypatch.setenv("PIP_INDEX_URL", f"{served.url}/simple")
+        monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "uv cache"))
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        monkeypatch.setenv("UV_HTTP_RETRIES", "0")
+        yield served
 
 
 def _digest(text: str) -> str:
