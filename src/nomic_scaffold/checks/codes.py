@@ -386,3 +386,22 @@ LCK_EXPLICIT = declare(
     "Each file under locks/explicit lists the packages and hashes of the lock that it was made from, so that those who "
     "install with `conda create --file` get the same bytes. `nomic-scaffold lock` writes them again.",
 )
+
+# IMG: the project's image.
+IMG_INPUTS = declare(
+    "IMG001",
+    "the image was built from these files",
+    "The labels of the image name the lock, the model file and the variant that it was built from, by sha256. Other ones "
+    "mean that the project has changed since: build it again.",
+)
+IMG_USER = declare(
+    "IMG002",
+    "nobody in the image is root",
+    "What runs in the image runs as an ordinary user, so that a fault in it reaches as little as possible. The Dockerfile "
+    "of a generated project ends with USER 10001:10001.",
+)
+IMG_BUDGET = declare(
+    "IMG003",
+    "the image is not larger than allowed",
+    "scaffold.toml sets the largest size under [image]. `nomic-scaffold image build` prints the largest packages.",
+)

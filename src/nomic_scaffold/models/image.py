@@ -31,3 +31,5 @@ class Image:
     diff_ids: tuple[str, ...]
     """Digest of each layer's content, base first."""
     labels: dict[str, str]
+    user: str
+    """Who runs in it, as the Dockerfile says; empty for root."""

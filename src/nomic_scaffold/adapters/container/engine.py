@@ -85,6 +85,7 @@ def describe(client: Any, tag: str) -> Image:
         ),
         diff_ids=tuple(found.attrs["RootFS"]["Layers"]),
         labels=dict(found.labels),
+        user=str(found.attrs["Config"].get("User") or ""),
     )
 
 
@@ -115,6 +116,7 @@ def run_sealed(
             read_only=True,
             cap_drop=["ALL"],
             security_opt=["no-new-privileges"],
+            environment={"PYTHONUTF8": "1"},
             tmpfs={"/tmp": "rw,nosuid,nodev,size=256m,mode=1777"},  # noqa: S108 - inside the container
             volumes=[
                 "/verify",
@@ -141,6 +143,49 @@ def run_sealed(
     return code, out, err
 
 
+def take_out(client: Any, image: str, path: str, destination: Path) -> None:
+    """Copy the file or folder `path` of an image into the folder `destination`, links as links; nothing is run.
+
+    Raises UnavailableError when the image has no such path.
+    """
+    from docker.errors import APIError, NotFound
+
+    try:
+        container = client.containers.create(image, ["none"], entrypoint=[])
+    except APIError as error:
+        raise translated(error) from error
+    try:
+        blocks, _ = container.get_archive(path, chunk_size=1 << 20)
+        destination.mkdir(parents=True, exist_ok=True)
+        with tarfile.open(fileobj=_Blocks(blocks), mode="r|", bufsize=1 << 20) as tar:
+            # `tar` refuses members that would land outside, and keeps the permissions that are to be judged.
+            tar.extractall(destination, filter="tar")
+    except NotFound as error:
+        raise UnavailableError(f"{image} has no {path}", hint="nomic-scaffold image build") from error
+    except tarfile.TarError as error:
+        raise UnavailableError(
+            f"can't take {path} out of {image}: {error}", hint="nomic-scaffold image build"
+        ) from error
+    finally:
+        container.remove(force=True, v=True)
+
+
+class _Blocks(io.RawIOBase):
+    """What an iterator of bytes gives, as a file."""
+
+    def __init__(self, blocks: Iterator[bytes]) -> None:
+        self._blocks, self._rest = blocks, b""
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1, /) -> bytes:
+        while len(self._rest) < size and (block := next(self._blocks, b"")):
+            self._rest += block
+        taken, self._rest = self._rest[:size], self._rest[size:]
+        return taken
+
+
 def translated(error: Exception) -> ScaffoldError:
     """Say an error of the engine in words that help."""
     text = str(getattr(error, "explanation", None) or error).strip()
@@ -157,7 +202,7 @@ def translated(error: Exception) -> ScaffoldError:
             f"the engine can't reach the registry of the base image: {text}",
             hint="name one that it has: nomic-scaffold image build --base IMAGE --builder-image IMAGE",
         )
-    return UnavailableError(f"the engine says: {text}", hint="see the log that is named above, or: docker info")
+    return UnavailableError(f"the engine says: {text}")
 
 
 def _build_classic(

@@ -1,0 +1,38 @@
+"""Judge an image by what its engine tells of it: what it was built from, who runs in it, how large it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from nomic_scaffold.checks.codes import IMG_BUDGET, IMG_INPUTS, IMG_USER
+from nomic_scaffold.models.image import Image
+from nomic_scaffold.models.report import CheckResult, Status
+
+
+def check_image(image: Image, *, labels: Mapping[str, str], budget: int | None) -> tuple[CheckResult, ...]:
+    """Hold an image against the project's files; `labels` are those that a build of them would have."""
+    return (_inputs(image, labels), _user(image), *([] if budget is None else [_budget(image, budget)]))
+
+
+def _inputs(image: Image, labels: Mapping[str, str]) -> CheckResult:
+    other = [name for name, value in labels.items() if image.labels.get(name) != value]
+    if other:
+        told = "; ".join(f"{name} is {image.labels.get(name) or 'missing'}, not {labels[name]}" for name in other)
+        return IMG_INPUTS.result(Status.FAIL, told, hint="nomic-scaffold image build")
+    return IMG_INPUTS.result(Status.PASS, "lock, weights and variant are the project's")
+
+
+def _user(image: Image) -> CheckResult:
+    user = image.user.partition(":")[0]
+    if user in ("", "0", "root"):
+        return IMG_USER.result(Status.FAIL, "it runs as root", hint="set USER 10001:10001 in the Dockerfile")
+    return IMG_USER.result(Status.PASS, f"user {image.user}")
+
+
+def _budget(image: Image, budget: int) -> CheckResult:
+    told = f"{image.size / 1e6:,.0f} MB of {budget / 1e6:,.0f} MB"
+    if image.size > budget:
+        return IMG_BUDGET.result(
+            Status.FAIL, told, hint="raise budget-mb under [image] of scaffold.toml, or drop packages"
+        )
+    return IMG_BUDGET.result(Status.PASS, told)
