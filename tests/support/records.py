@@ -120,6 +120,28 @@ win-64 = {{ __win = "10" }}
 [pypi]
 python = "3.11"
 requirements = [{pypi}]
+
+[tool]
+version = "0.1.0"
+
+[project]
+name = "tiny"
+package = "tiny"
+python = "3.13"
+languages = ["en"]
+
+[model]
+repository = "made/up"
+revision = "{revision}"
+file = "model.gguf"
+sha256 = "{sha256}"
+size = 1000
+dimension = 768
+max-tokens = 8192
+
+[tolerance]
+cosine-distance = 1e-9
+component = 1e-6
 """
 
 
@@ -141,5 +163,6 @@ def project(
     text = ENVIRONMENT.format(channel=channel, lines=lines)
     (root / "environment.yml").write_text(text, encoding="utf-8")
     names = ", ".join(f'"{item}"' for item in pypi)
-    (root / "scaffold.toml").write_text(SCAFFOLD.format(cpu=cpu, cuda=cuda, pypi=names), encoding="utf-8")
+    scaffold = SCAFFOLD.format(cpu=cpu, cuda=cuda, pypi=names, revision="0" * 40, sha256="5a" * 32)
+    (root / "scaffold.toml").write_text(scaffold, encoding="utf-8")
     return root

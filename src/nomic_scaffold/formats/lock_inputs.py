@@ -42,7 +42,7 @@ def read(environment_text: str, scaffold_text: str) -> tuple[LockInputs, ...]:
     return tuple(
         _inputs(environment, scaffold_text, platform, accelerator, table, virtual_packages)
         for accelerator, table in variants.items()
-        for platform in map(Platform, table["platforms"])
+        for platform in table["platforms"]
     )
 
 
@@ -80,7 +80,9 @@ def _tables(data: Mapping[str, Any]) -> tuple[dict[Accelerator, dict[str, Any]],
     variants = {Accelerator(name): dict(table) for name, table in data["variants"].items()}
     virtual_packages = {str(Platform(name)): dict(table) for name, table in data["virtual-packages"].items()}
     for table in variants.values():
-        if not table["platforms"] or not isinstance(table["requirements"], dict):
+        table["platforms"] = [Platform(name) for name in table["platforms"]]
+        asked = [text for texts in table["requirements"].values() for text in texts]
+        if not table["platforms"] or not all(isinstance(text, str) for text in asked):
             raise ValueError(table)
     return variants, virtual_packages
 

@@ -129,7 +129,7 @@ async def _patiently(
         tried = _tried(inputs, source)
         if waited >= timeout:
             raise UnavailableError(
-                f"{inputs.id}: no answer from {tried} within {timeout:.0f} s",
+                f"{inputs.id}: no answer from {tried} within {timeout:g} s",
                 hint="try again, take longer (--timeout), or set a mirror (docs/how-to/locks.md)",
             )
         progress.say(f"still waiting for {tried} ({waited:.0f} s)")
