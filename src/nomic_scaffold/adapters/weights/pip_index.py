@@ -186,7 +186,8 @@ def _index_of_uv(environ: Mapping[str, str]) -> str | None:
     with suppress(FileNotFoundError), tempfile.TemporaryDirectory() as empty:
         source = Path(empty) / "requirements.in"
         source.touch()
-        command = [find_uv_bin(), "pip", "compile", "--quiet", "--offline", "--emit-index-url", str(source)]
+        command = [find_uv_bin(), "pip", "compile", "--quiet", "--offline", "--emit-index-url"]
+        command += ["--python", sys.executable, str(source)]
         found = re.search(r"^--index-url (\S+)$", _run(command, environ) or "", re.MULTILINE)
         return found[1] if found else None
     return None
