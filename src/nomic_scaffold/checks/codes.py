@@ -391,14 +391,14 @@ LCK_EXPLICIT = declare(
 IMG_INPUTS = declare(
     "IMG001",
     "the image was built from these files",
-    "The labels of the image name the lock, the model file and the variant that it was built from, by sha256. Other ones "
-    "mean that the project has changed since: build it again.",
+    "The labels of the image name the lock, the model file and the variant that it was built from, by sha256. Other "
+    "ones mean that the project has changed since: build it again.",
 )
 IMG_USER = declare(
     "IMG002",
     "nobody in the image is root",
-    "What runs in the image runs as an ordinary user, so that a fault in it reaches as little as possible. The Dockerfile "
-    "of a generated project ends with USER 10001:10001.",
+    "What runs in the image runs as an ordinary user, so that a fault in it reaches as little as possible. The "
+    "Dockerfile of a generated project ends with USER 10001:10001.",
 )
 IMG_BUDGET = declare(
     "IMG003",
