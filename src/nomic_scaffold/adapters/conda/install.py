@@ -8,12 +8,14 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+from packaging.utils import canonicalize_name
 
 from nomic_scaffold.adapters.conda.archive import Archives, archives_in, cache_root, file_name
 from nomic_scaffold.adapters.conda.cache import Unpacked, damaged, unpack, unpacked
-from nomic_scaffold.adapters.conda.fetch import fetch, without_hash
+from nomic_scaffold.adapters.conda.fetch import Patience, fetch, without_hash
 from nomic_scaffold.adapters.conda.finish import BUSY, Finish
 from nomic_scaffold.adapters.conda.inspect import inspect
 from nomic_scaffold.adapters.conda.link import link
@@ -72,6 +74,7 @@ def install(
     copy: bool = False,
     cache: Path | None = None,
     pip: PipPart | None = None,
+    patience: Patience | None = None,
 ) -> Prefix:
     """Make `destination` hold exactly what is locked: fetch, check, link, mend, remove; nothing to do is quick.
 
@@ -82,19 +85,25 @@ def install(
     if not wanted.conda:
         raise InputError(f"the lock has no package for {wanted.platform}", hint="nomic-scaffold lock")
     without_hash(wanted.packages)
+    wanted = replace(wanted, packages=tuple(_normal(package) for package in wanted.packages))
     destination = Path(os.path.abspath(destination))  # noqa: PTH100 - resolve() would follow links
     prefix = Prefix(
         path=destination, provider="conda", accelerator=wanted.accelerator, python=_python(destination, wanted.platform)
     )
     try:
         with _alone(destination, progress):
-            _make(wanted, prefix, _Run(offline, progress, fresh, copy, cache or cache_root(), pip))
+            _make(wanted, prefix, _Run(offline, progress, fresh, copy, cache or cache_root(), pip, patience))
     except OSError as error:
         raise UnavailableError(
             f"can't write {error.filename or destination}: {error.strerror or error}",
             hint="make the folder writable and make room, then run the same command again",
         ) from error
     return prefix
+
+
+def _normal(package: LockedPackage) -> LockedPackage:
+    """Give a PyPI package the name that it is found under once installed."""
+    return replace(package, name=canonicalize_name(package.name)) if package.manager == "pip" else package
 
 
 @dataclass(frozen=True)
@@ -105,17 +114,18 @@ class _Run:
     copy: bool
     cache: Path
     pip: PipPart | None
+    patience: Patience | None
 
 
 def _make(wanted: Wanted, prefix: Prefix, run: _Run) -> None:
     top = prefix.path
     ours = _ours(top)
     evidence = None if run.fresh else _look(wanted, prefix, run)
-    if evidence is not None and not evidence.findings and _finished(wanted, top):
+    if evidence is not None and not evidence.findings and _finished(wanted, top, evidence):
         (top / witness.NAME).touch()  # the environment installed last is the project's current one
         run.progress.say(f"the environment is already as locked: {top}")
         return
-    entries = ready(wanted.conda, run.cache, offline=run.offline, progress=run.progress)
+    entries = ready(wanted.conda, run.cache, offline=run.offline, progress=run.progress, patience=run.patience)
     _begin(top, fresh=run.fresh)
     records, broken = read_records(top)
     for path in broken:
@@ -136,7 +146,14 @@ def _make(wanted: Wanted, prefix: Prefix, run: _Run) -> None:
     finish.note(ours=ours, progress=run.progress)
 
 
-def ready(packages: Sequence[LockedPackage], cache: Path, *, offline: bool, progress: Progress) -> list[Unpacked]:
+def ready(
+    packages: Sequence[LockedPackage],
+    cache: Path,
+    *,
+    offline: bool,
+    progress: Progress,
+    patience: Patience | None = None,
+) -> list[Unpacked]:
     """Have every package in the cache: its archive as locked, looked into, and unpacked with every byte right."""
     archives = archives_in(cache)
     cache.mkdir(parents=True, exist_ok=True)
@@ -148,7 +165,7 @@ def ready(packages: Sequence[LockedPackage], cache: Path, *, offline: bool, prog
             hint="run the same command once without --offline",
         )
     if lacking:
-        fetch(lacking, archives, progress=progress)
+        fetch(lacking, archives, progress=progress, patience=patience)
     with ThreadPoolExecutor(workers()) as pool:
         manifests = list(pool.map(lambda p: _manifest(p, archives), packages))
         entries = [unpacked(cache, p, m) for p, m in zip(packages, manifests, strict=True)]
@@ -175,9 +192,12 @@ def _look(wanted: Wanted, prefix: Prefix, run: _Run) -> EnvironmentEvidence | No
     return found if isinstance(found, EnvironmentEvidence) else None
 
 
-def _finished(wanted: Wanted, top: Path) -> bool:
+def _finished(wanted: Wanted, top: Path, evidence: EnvironmentEvidence) -> bool:
     noted = read_signatures(top)
-    return noted is not None and noted[1] == wanted.digest and (top / witness.NAME).is_file()
+    if noted is None or noted[1] != wanted.digest or not (top / witness.NAME).is_file():
+        return False
+    recorded = {(p.manager, p.name, p.version) for p in evidence.packages}
+    return recorded == {(p.manager, p.name, p.version) for p in wanted.packages}
 
 
 def _ours(top: Path) -> bool:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from nomic_scaffold.adapters.conda.archive import file_name
 from nomic_scaffold.adapters.conda.cache import Unpacked
 from nomic_scaffold.adapters.conda.records import channel_of
-from nomic_scaffold.errors import UnavailableError
+from nomic_scaffold.errors import UnavailableError, UsageError
 from nomic_scaffold.models.progress import Meter, Progress
 
 if TYPE_CHECKING:
@@ -68,6 +68,11 @@ def link(
         except (KeyboardInterrupt, SystemExit):
             raise
         except Exception as error:  # rattler raises some 35 classes with no common base
+            if "prefix cannot be longer" in str(error):
+                raise UsageError(
+                    f"{destination} has {len(str(destination))} characters, and packages have no room for that",
+                    hint="choose a shorter one: nomic-scaffold install --prefix DIR",
+                ) from error
             raise UnavailableError(
                 f"can't put the packages into {destination}: {error}",
                 hint="make the folder writable and make room, then run the same command again",

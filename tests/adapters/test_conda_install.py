@@ -1,0 +1,263 @@
+"""Conda environments made from a lock, mended, and left alone, against a tiny channel served over HTTP."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from nomic_scaffold.adapters.conda.inspect import describe
+from nomic_scaffold.errors import InputError, UnavailableError, UsageError
+from nomic_scaffold.models import witness
+from nomic_scaffold.models.lock import LockedPackage
+from tests.support.channel import PLACEHOLDER, locked, mirrored, tiny_channel
+from tests.support.conda_environment import TINY, Bench, rewrite
+from tests.support.server import Served, serve
+
+SITE = "lib/python3.11/site-packages"
+
+
+@pytest.fixture(scope="module")
+def channel() -> Iterator[Served]:
+    with serve(tiny_channel()) as served, pytest.MonkeyPatch.context() as monkeypatch:
+        for name, value in mirrored(served.url).items():
+            monkeypatch.setenv(name, value)
+        yield served
+
+
+@pytest.fixture(scope="module")
+def packages(channel: Served) -> tuple[LockedPackage, ...]:
+    return locked(tiny_channel(), *TINY)
+
+
+@pytest.fixture(scope="module")
+def filled(packages: tuple[LockedPackage, ...], tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    """A cache with everything in it; not to be touched."""
+    bench = Bench(tmp_path_factory.mktemp("filled"), packages)
+    bench.install()
+    return bench
+
+
+@pytest.fixture
+def bench(filled: Bench, tmp_path: Path) -> Bench:
+    """An installed environment with a cache of its own."""
+    copy = filled.copied(tmp_path)
+    copy.install(offline=True)
+    return copy
+
+
+def test_the_environment_is_the_lock_to_the_byte(
+    channel: Served, packages: tuple[LockedPackage, ...], tmp_path: Path
+) -> None:
+    bench = Bench(tmp_path, packages)
+    bench.install()
+    assert bench.troubles(deep=False) == {}
+    assert bench.troubles(deep=True) == {}
+    evidence = bench.look(deep=True)
+    assert {package.name for package in evidence.packages} == {package.name for package in packages}
+    assert evidence.bytes_read > 2_000_000
+    asked = [request.path for request in channel.requests if request.path.endswith((".conda", ".bz2"))]
+    assert len(asked) == len(set(asked)) == len(packages)
+
+
+def test_records_keep_the_locks_addresses(filled: Bench) -> None:
+    for package in filled.look(deep=False).packages:
+        assert package.channel == "https://conda.anaconda.org/conda-forge"
+        assert package.sha256
+
+
+def test_programs_run(filled: Bench) -> None:
+    done = subprocess.run([filled.prefix / "bin" / "tiny-script"], capture_output=True, text=True, check=True)
+    assert done.stdout == "2\n"
+
+
+def test_nothing_to_do_asks_no_channel_and_changes_nothing(filled: Bench, channel: Served) -> None:
+    before = {path: path.lstat().st_mtime_ns for path in filled.prefix.rglob("*") if path.name != witness.NAME}
+    asked = len(channel.requests)
+    assert filled.install() == [f"the environment is already as locked: {filled.prefix}"]
+    assert len(channel.requests) == asked
+    assert {path: path.lstat().st_mtime_ns for path in filled.prefix.rglob("*") if path.name != witness.NAME} == before
+
+
+def test_a_filled_cache_is_enough_without_a_network(filled: Bench, tmp_path: Path) -> None:
+    bench = filled.copied(tmp_path)
+    bench.install(offline=True)
+    assert bench.troubles(deep=True) == {}
+
+
+def test_an_empty_cache_is_not_and_the_message_says_so(packages: tuple[LockedPackage, ...], tmp_path: Path) -> None:
+    bench = Bench(tmp_path, packages)
+    with pytest.raises(UnavailableError, match=r"--offline, and 6 of 6 packages are not in the cache"):
+        bench.install(offline=True)
+    assert not (bench.prefix / "conda-meta").exists()
+
+
+BREAKS = {
+    "a changed byte": lambda p: rewrite(p / SITE / "tiny_noarch/__init__.py", lambda d: d.replace(b"2", b"3")),
+    "a longer file": lambda p: rewrite(p / "share/tiny/3/003.bin", lambda d: d + b"x"),
+    "a changed file with the prefix in it": lambda p: rewrite(p / "etc/tiny/tiny.conf", lambda d: d.upper()),
+    "a changed program": lambda p: rewrite(p / "bin/tiny", lambda d: d.replace(b"main", b"evil")),
+    "a missing file": lambda p: (p / "share/tiny/3/003.bin").unlink(),
+    "a missing folder": lambda p: shutil.rmtree(p / "share/tiny/3"),
+    "a link elsewhere": lambda p: ((p / "lib/libtiny.so").unlink(), (p / "lib/libtiny.so").symlink_to("/etc/passwd")),
+    "a file for a link": lambda p: ((p / "lib/libtiny.so").unlink(), (p / "lib/libtiny.so").write_bytes(b"x")),
+    "a link for a file": lambda p: (
+        (p / "share/tiny/run.sh").unlink(),
+        (p / "share/tiny/run.sh").symlink_to("/bin/true"),
+    ),
+    "a lost permission": lambda p: (p / "bin/tiny-config").chmod(0o644),
+    "a foreign file": lambda p: (p / SITE / "evil.pth").write_text("import os"),
+    "a foreign folder": lambda p: (
+        (p / "share/mine/too").mkdir(parents=True),
+        (p / "share/mine/too/x").write_text("x"),
+    ),
+    "a missing record": lambda p: (p / "conda-meta/tiny-data-2.0-0.json").unlink(),
+    "a torn record": lambda p: (p / "conda-meta/tiny-data-2.0-0.json").write_text('{"name": "tiny-da'),
+    "a missing note": lambda p: (p / "conda-meta/nomic-scaffold.files").unlink(),
+    "a torn note": lambda p: (p / "conda-meta/nomic-scaffold.files").write_text('{"version": 1, "fi'),
+    "a missing witness": lambda p: (p / witness.NAME).unlink(),
+    "everything but the records": lambda p: [shutil.rmtree(p / name) for name in ("bin", "lib", "share", "etc")],
+}
+
+
+@pytest.mark.parametrize("what", BREAKS)
+def test_a_second_run_mends(bench: Bench, what: str) -> None:
+    BREAKS[what](bench.prefix)
+    assert bench.install(offline=True) != [f"the environment is already as locked: {bench.prefix}"]
+    assert bench.troubles(deep=True) == {}
+    assert bench.install(offline=True) == [f"the environment is already as locked: {bench.prefix}"]
+
+
+def test_what_is_removed_is_named(bench: Bench) -> None:
+    (bench.prefix / SITE / "evil.pth").write_text("import os")
+    assert f"removing files that belong to no locked package: {SITE}/evil.pth" in bench.install(offline=True)
+
+
+def test_compiled_caches_are_nobodys_trouble(bench: Bench) -> None:
+    cache = bench.prefix / SITE / "tiny_noarch/__pycache__"
+    cache.mkdir()
+    (cache / "__init__.cpython-311.pyc").write_bytes(b"x")
+    assert bench.troubles(deep=True) == {}
+    assert bench.install(offline=True) == [f"the environment is already as locked: {bench.prefix}"]
+
+
+def test_an_edit_in_place_reaches_the_cache_and_the_next_install_mends_both(bench: Bench) -> None:
+    """Files of a prefix may be hard links into the cache: an edit in place changes the cached package too."""
+    victim = bench.prefix / "share/tiny/3/003.bin"
+    with victim.open("r+b") as file:
+        file.write(b"!")
+    other = bench.root / "other"
+    bench.install(offline=True, prefix=other)
+    assert (other / "share/tiny/3/003.bin").read_bytes() != victim.read_bytes()
+    assert bench.findings(deep=True) == {"share/tiny/3/003.bin": "changed"}
+    bench.install(offline=True)
+    assert bench.troubles(deep=True) == {}
+
+
+def test_a_damaged_archive_is_fetched_again(bench: Bench, channel: Served) -> None:
+    shutil.rmtree(bench.prefix)
+    archive = next((bench.cache / "archives").glob("*/libtiny-*.conda"))
+    rewrite(archive, lambda d: d[:100] + b"?" + d[101:])
+    (bench.cache / "libtiny-1.2.3-h1_0/lib/libtiny.so.1.2.3").write_bytes(b"")
+    asked = len(channel.requests)
+    bench.install()
+    assert [request.path for request in channel.requests[asked:]] == ["/linux-64/libtiny-1.2.3-h1_0.conda"]
+    assert bench.troubles(deep=True) == {}
+
+
+def test_copies_share_nothing_with_the_cache(filled: Bench, tmp_path: Path) -> None:
+    bench = filled.copied(tmp_path)
+    bench.install(offline=True, copy=True)
+    assert all(p.stat().st_nlink == 1 for p in bench.prefix.rglob("*") if p.is_file() and not p.is_symlink())
+    assert bench.troubles(deep=True) == {}
+
+
+def test_another_lock_moves_the_environment(bench: Bench) -> None:
+    older = locked(tiny_channel(), "tiny-noarch ==1.0", "tiny-data ==1.0")
+    bench.packages = older
+    assert set(bench.troubles(deep=False)) >= {"ENV003", "ENV004"}
+    bench.install()
+    assert bench.troubles(deep=True) == {}
+    assert not (bench.prefix / "lib/libtiny.so").exists()
+    assert not (bench.prefix / "share/old").exists()
+
+
+def test_fresh_starts_from_nothing(bench: Bench) -> None:
+    (bench.prefix / "conda-meta/left.txt").write_text("x")
+    bench.install(offline=True, fresh=True)
+    assert not (bench.prefix / "conda-meta/left.txt").exists()
+    assert bench.troubles(deep=True) == {}
+
+
+def test_two_installs_at_once_take_turns(filled: Bench, tmp_path: Path) -> None:
+    bench = filled.copied(tmp_path)
+    said: list[list[str]] = []
+    threads = [threading.Thread(target=lambda: said.append(bench.install(offline=True))) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(said) == 2
+    assert any("already as locked" in words[-1] for words in said if words)
+    assert bench.troubles(deep=True) == {}
+
+
+def test_packages_without_a_hash_are_refused(packages: tuple[LockedPackage, ...], tmp_path: Path) -> None:
+    bare = (replace(packages[0], sha256=None), *packages[1:])
+    with pytest.raises(InputError, match=f"no sha256 for {packages[0].name}"):
+        Bench(tmp_path, bare).install()
+    assert not (tmp_path / "env").exists()
+
+
+def test_a_lock_without_packages_never_makes_an_empty_environment(bench: Bench) -> None:
+    with pytest.raises(InputError, match="no package for linux-64"):
+        bench.install(())
+    assert bench.troubles(deep=True) == {}
+
+
+def test_a_folder_that_is_no_environment_is_left_alone(filled: Bench, tmp_path: Path) -> None:
+    bench = filled.copied(tmp_path)
+    bench.prefix.mkdir()
+    (bench.prefix / "thesis.tex").write_text("years of work")
+    with pytest.raises(UsageError, match="not empty and no conda environment"):
+        bench.install(offline=True)
+    assert [path.name for path in bench.prefix.iterdir()] == ["thesis.tex"]
+
+
+def test_in_an_environment_of_another_tool_foreign_files_stay(bench: Bench) -> None:
+    for name in (witness.NAME, "conda-meta/nomic-scaffold.files"):
+        (bench.prefix / name).unlink()
+    (bench.prefix / "share/notes.txt").write_text("mine")
+    bench.install(offline=True)
+    assert (bench.prefix / "share/notes.txt").read_text() == "mine"
+    assert bench.findings(deep=True) == {"share/notes.txt": "foreign"}
+
+
+@pytest.mark.parametrize("name", ["with space", "größe", "long" * 17])
+def test_prefixes_that_installers_trip_over(filled: Bench, tmp_path: Path, name: str) -> None:
+    """Blanks and long paths don't fit the first line of a script; accents are written as UTF-8."""
+    bench = filled.copied(tmp_path)
+    prefix = tmp_path / name / "env"
+    assert name != "long" * 17 or 127 < len(str(prefix)) < len(PLACEHOLDER)
+    bench.install(offline=True, prefix=prefix)
+    assert bench.look(deep=True, prefix=prefix).findings == ()
+    done = subprocess.run([prefix / "bin" / "tiny-script"], capture_output=True, text=True, check=True)
+    assert done.stdout == "2\n"
+
+
+def test_a_path_that_packages_have_no_room_for_is_named(filled: Bench, tmp_path: Path) -> None:
+    bench = filled.copied(tmp_path)
+    with pytest.raises(UsageError, match=r"has \d\d\d characters, and packages have no room for that"):
+        bench.install(offline=True, prefix=tmp_path / ("long" * 40) / "env")
+
+
+def test_an_environment_describes_itself(filled: Bench, tmp_path: Path) -> None:
+    found = describe(filled.prefix)
+    assert found is not None
+    assert (found.provider, found.accelerator) == ("conda", "cpu")
+    assert describe(tmp_path) is None

@@ -1,0 +1,126 @@
+"""What tests of conda environments share: a tiny environment, from a served channel, to be looked at and broken."""
+
+from __future__ import annotations
+
+import atexit
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from nomic_scaffold.adapters.conda.fetch import Patience
+from nomic_scaffold.adapters.conda.inspect import inspect
+from nomic_scaffold.adapters.conda.install import PipPart, Wanted, install
+from nomic_scaffold.checks.environment_conda import check_conda_environment
+from nomic_scaffold.models.evidence import EnvironmentEvidence, FileFinding
+from nomic_scaffold.models.lock import LockedPackage
+from nomic_scaffold.models.prefix import Prefix
+from nomic_scaffold.models.progress import Silent
+from nomic_scaffold.models.report import Status
+from nomic_scaffold.models.variant import Accelerator, Platform
+
+atexit.register(time.sleep, 0.1)  # py-rattler may crash the interpreter at its exit otherwise
+
+TINY = ("tiny-meta", "tiny-old")
+IMPATIENT = Patience(pauses=(0.05, 0.05, 0.1))
+
+
+@dataclass
+class Said(Silent):
+    """Progress that remembers what was said."""
+
+    words: list[str] = field(default_factory=list)
+
+    def say(self, message: str) -> None:
+        self.words.append(message)
+
+
+@dataclass
+class Bench:
+    """A place to install into: a lock, a prefix, a package cache."""
+
+    root: Path
+    packages: tuple[LockedPackage, ...]
+
+    @property
+    def prefix(self) -> Path:
+        return self.root / "env"
+
+    @property
+    def cache(self) -> Path:
+        return self.root / "pkgs"
+
+    def wanted(self, packages: tuple[LockedPackage, ...] | None = None) -> Wanted:
+        return Wanted(
+            packages=self.packages if packages is None else packages,
+            platform=Platform.LINUX_64,
+            accelerator=Accelerator.CPU,
+        )
+
+    def install(
+        self,
+        packages: tuple[LockedPackage, ...] | None = None,
+        *,
+        offline: bool = False,
+        fresh: bool = False,
+        copy: bool = False,
+        pip: PipPart | None = None,
+        prefix: Path | None = None,
+    ) -> list[str]:
+        """Install, and give what was said."""
+        said = Said()
+        install(
+            self.wanted(packages),
+            prefix or self.prefix,
+            offline=offline,
+            fresh=fresh,
+            copy=copy,
+            pip=pip,
+            progress=said,
+            cache=self.cache,
+            patience=IMPATIENT,
+        )
+        return said.words
+
+    def look(self, *, deep: bool, fetch_missing: bool = False, prefix: Path | None = None) -> EnvironmentEvidence:
+        found = inspect(
+            Prefix(
+                path=prefix or self.prefix,
+                provider="conda",
+                accelerator=Accelerator.CPU,
+                python=self.prefix / "bin" / "python",
+            ),
+            packages=self.packages,
+            platform=Platform.LINUX_64,
+            deep=deep,
+            cache=self.cache,
+            fetch_missing=fetch_missing,
+        )
+        assert isinstance(found, EnvironmentEvidence), found
+        return found
+
+    def findings(self, *, deep: bool) -> dict[str, str]:
+        """Give path -> problem."""
+        return {finding.path: finding.problem for finding in self.look(deep=deep).findings}
+
+    def finding(self, path: str, *, deep: bool) -> FileFinding:
+        return next(finding for finding in self.look(deep=deep).findings if finding.path == path)
+
+    def troubles(self, *, deep: bool) -> dict[str, Status]:
+        """Give code -> status of every check that did not pass."""
+        results = check_conda_environment(self.packages, self.look(deep=deep))
+        return {result.code: result.status for result in results if result.status is not Status.PASS}
+
+    def copied(self, root: Path) -> Bench:
+        """Copy the cache (the archives and all); prefixes can't be moved, so it is installed from there."""
+        shutil.copytree(self.cache, root / "pkgs", symlinks=True)
+        return Bench(root, self.packages)
+
+
+def rewrite(path: Path, change: Callable[[bytes], bytes]) -> None:
+    """Change a file behind everybody's back: its own copy, in its size's and mode's place."""
+    data, mode = path.read_bytes(), path.stat().st_mode
+    path.unlink()  # else the package cache, which it is a hard link into, would change with it
+    path.write_bytes(change(data))
+    path.chmod(mode & 0o7777)
