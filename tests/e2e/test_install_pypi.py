@@ -131,3 +131,18 @@ def test_doctor_outside_a_project_is_for_new(index: Served, tmp_path: Path) -> N
     assert "making a project" in out
     assert run(tmp_path, "-C", str(tmp_path), "doctor")[0] == ExitCode.INPUT
     assert run(tmp_path, "--format", "xml", "doctor")[0] == ExitCode.USAGE
+
+
+def test_the_page_for_machines_without_network_is_true(index: Served, project: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "without-conda.md").read_text(encoding="utf-8")
+    (project / "lines.py").write_text(page.partition("```python\n")[2].partition("```")[0], encoding="utf-8")
+    assert run(project, "lock", "--variant", "pypi")[0] == 0
+    listed = subprocess.run([sys.executable, "lines.py"], cwd=project, capture_output=True, check=True)
+    (project / "requirements.txt").write_bytes(listed.stdout)
+    words = next(line for line in page.splitlines() if line.startswith("    pip download")).split()
+    subprocess.run([sys.executable, "-m", *words], cwd=project, check=True, capture_output=True)
+    Path(os.environ["UV_CACHE_DIR"]).rename(project.parent / "old cache")
+    index.faults["*"] = Fault(status=503)
+    words = next(line for line in page.splitlines() if line.startswith("    nomic-scaffold --offline")).split()
+    code, _, err = run(project, *words[1:])
+    assert code == 0, err

@@ -37,9 +37,8 @@ def inspect(prefix: Prefix, root: Path, *, deep: bool, progress: Progress) -> En
         interpreter = ask(python_of(prefix.path))
     except UnavailableError as error:
         return Unavailable(unavailable=error.message)
-    site = site_packages(prefix.path, interpreter.version)
     try:
-        return _look(prefix, site, interpreter.version, interpreter.markers, deep=deep, progress=progress)
+        return look_at(prefix, interpreter.version, interpreter.markers, deep=deep, progress=progress)
     except OSError as error:
         return Unavailable(unavailable=f"can't read {_shown(Path(str(error.filename)), root)}: {error.strerror}")
 
@@ -57,10 +56,11 @@ def read_witness(prefix: Path) -> Witness | None:
         return None
 
 
-def _look(
-    prefix: Prefix, site: Path, version: str, markers: dict[str, str], *, deep: bool, progress: Progress
+def look_at(
+    prefix: Prefix, version: str, markers: dict[str, str], *, deep: bool, progress: Progress
 ) -> EnvironmentEvidence:
-    seen = read_witness(prefix.path)
+    """Gather as `inspect` does, for an environment whose Python is known; raises OSError for what can't be read."""
+    site, seen = site_packages(prefix.path, version), read_witness(prefix.path)
     known = {package.name: package for package in seen.packages} if seen else {}
     work = _Work(prefix=prefix.path, deep=deep)
     packages = []

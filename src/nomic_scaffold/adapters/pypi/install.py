@@ -8,12 +8,12 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from nomic_scaffold import __version__
 from nomic_scaffold.adapters.pypi.choice import Chosen, choose
-from nomic_scaffold.adapters.pypi.inspect import inspect, read_witness
+from nomic_scaffold.adapters.pypi.inspect import look_at, read_witness
 from nomic_scaffold.adapters.pypi.interpreter import Interpreter, ask, python_of, site_packages
 from nomic_scaffold.adapters.pypi.records import files_of, installed
 from nomic_scaffold.adapters.pypi.uv import run_uv
@@ -22,7 +22,6 @@ from nomic_scaffold.disk.hashing import sha256_file
 from nomic_scaffold.errors import ScaffoldError, ToolMissingError, UnavailableError
 from nomic_scaffold.formats import pylock
 from nomic_scaffold.models import witness
-from nomic_scaffold.models.evidence import Unavailable
 from nomic_scaffold.models.lock import PypiLock
 from nomic_scaffold.models.prefix import Prefix
 from nomic_scaffold.models.progress import Meter, Progress, Silent
@@ -47,11 +46,11 @@ def install(
     """
     destination = Path(os.path.abspath(destination))  # noqa: PTH100 (resolve() would follow links)
     prefix = _prefix(destination)
-    with _alone(destination, progress):
-        if not fresh and _whole(lock, prefix):
-            (destination / witness.NAME).touch()
-            progress.say(f"the environment is already as locked: {destination}")
-            return prefix
+    if not fresh and _whole(lock, prefix):  # a finished one appears whole or not at all: no need to wait in line
+        return _as_locked(prefix, progress)
+    with _alone(destination, progress) as waited:
+        if waited and not fresh and _whole(lock, prefix):
+            return _as_locked(prefix, progress)
         _sweep(destination)
         interpreter, chosen = _interpreter(lock, destination.parent, python=python, offline=offline)
         megabytes = sum(one.file.size or 0 for one in chosen) / 1e6
@@ -72,29 +71,43 @@ def _prefix(destination: Path) -> Prefix:
     return Prefix(path=destination, provider="pypi", accelerator=Accelerator.CPU, python=python_of(destination))
 
 
+def _as_locked(prefix: Prefix, progress: Progress) -> Prefix:
+    with suppress(OSError):  # a read-only environment is whole all the same
+        (prefix.path / witness.NAME).touch()
+    progress.say(f"the environment is already as locked: {prefix.path}")
+    return prefix
+
+
 def _whole(lock: PypiLock, prefix: Prefix) -> bool:
     """Tell whether the environment was finished from this lock, and still has all its files in their size."""
     seen = read_witness(prefix.path)
     if seen is None or seen.lock_digest != pylock.digest(lock):
         return False
-    evidence = inspect(prefix, prefix.path, deep=False, progress=Silent())
-    return not isinstance(evidence, Unavailable) and not any(f.problem != "foreign" for f in evidence.findings)
+    if not prefix.python.exists():
+        return False
+    try:
+        evidence = look_at(prefix, seen.python, {}, deep=False, progress=Silent())
+    except OSError:
+        return False
+    return not any(finding.problem != "foreign" for finding in evidence.findings)
 
 
 @contextmanager
-def _alone(destination: Path, progress: Progress) -> Iterator[None]:
-    """Hold the environment against other installs until the context ends."""
+def _alone(destination: Path, progress: Progress) -> Iterator[bool]:
+    """Hold the environment against other installs until the context ends; says whether there was one to wait for."""
     from filelock import FileLock, Timeout
 
     destination.parent.mkdir(parents=True, exist_ok=True)
     held = FileLock(destination.parent / f".{destination.name}.lock")
+    waited = False
     try:
         held.acquire(timeout=0)
     except Timeout:
         progress.say(f"another install is at work on {destination}; waiting for it")
         held.acquire()
+        waited = True
     try:
-        yield
+        yield waited
     finally:
         held.release()
 

@@ -6,11 +6,10 @@ import base64
 import binascii
 import csv
 import os
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from email.parser import HeaderParser
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from packaging.utils import canonicalize_name
 
@@ -40,8 +39,13 @@ class Distribution:
     def files(self, prefix: Path) -> tuple[Recorded, ...]:
         """Read RECORD; raises ValueError when it is not one, OSError when it is not there."""
         site = self.folder.parent
+        below = site.relative_to(prefix).as_posix()
         with (self.folder / "RECORD").open(encoding="utf-8", newline="") as file:
-            return tuple(_recorded(row, site, prefix) for row in csv.reader(file) if row)
+            return tuple(
+                Recorded(path=_relative(row[0], site, below, prefix), sha256=_sha256(row), size=_size(row))
+                for row in csv.reader(file)
+                if row
+            )
 
 
 def installed(site: Path) -> Iterator[Distribution]:
@@ -74,16 +78,23 @@ def _walk(folder: Path, prefix: Path) -> Iterator[str]:
         yield from (f"{relative}/{name}" for name in sorted(names))
 
 
-def _recorded(row: list[str], site: Path, prefix: Path) -> Recorded:
-    path, algorithm_and_digest, size = (*row, "", "", "")[:3]
-    algorithm, _, digest = algorithm_and_digest.partition("=")
-    sha256 = None
-    if algorithm == "sha256":
-        try:
-            sha256 = base64.urlsafe_b64decode(digest + "=" * (-len(digest) % 4)).hex()
-        except binascii.Error as error:
-            raise ValueError(f"RECORD gives {path} the hash {digest!r}") from error
-    absolute = path if PurePosixPath(path).is_absolute() or (sys.platform == "win32" and ":" in path) else None
-    place = os.path.normpath(absolute or os.path.join(site, path))  # noqa: PTH118
-    relative = os.path.relpath(place, prefix).replace(os.sep, "/")
-    return Recorded(path=relative, sha256=sha256, size=int(size) if size else None)
+def _relative(path: str, site: Path, below: str, prefix: Path) -> str:
+    """Make a path of a RECORD, which is relative to site-packages or absolute, relative to the prefix."""
+    if ".." not in path and "\\" not in path and ":" not in path and not path.startswith("/"):
+        return f"{below}/{path}"
+    place = os.path.normpath(os.path.join(site, path))  # noqa: PTH118
+    return os.path.relpath(place, prefix).replace(os.sep, "/")
+
+
+def _sha256(row: list[str]) -> str | None:
+    algorithm, _, digest = (row[1] if len(row) > 1 else "").partition("=")
+    if algorithm != "sha256":
+        return None
+    try:
+        return base64.urlsafe_b64decode(digest + "=" * (-len(digest) % 4)).hex()
+    except binascii.Error as error:
+        raise ValueError(f"RECORD gives {row[0]} the hash {digest!r}") from error
+
+
+def _size(row: list[str]) -> int | None:
+    return int(row[2]) if len(row) > 2 and row[2] else None
