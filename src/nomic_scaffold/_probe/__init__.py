@@ -1,1 +1,1 @@
-"""Run by the environment's own Python as a folder (`python FOLDER`); imports nothing of the tool, and nobody imports it."""
+"""Run as a folder by the environment's own Python; imports nothing of the tool, and nobody imports it."""

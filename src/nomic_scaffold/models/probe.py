@@ -9,6 +9,9 @@ from pydantic import Field
 from nomic_scaffold.models.boundary import Boundary
 
 Task = Literal["search_query", "search_document", "classification", "clustering"]
+TASKS: tuple[Task, ...] = ("search_query", "search_document", "classification", "clustering")
+LONG = 1000
+"""Characters; longer golden texts are embedded less often, for time."""
 
 
 class GoldenText(Boundary):
@@ -19,6 +22,11 @@ class GoldenText(Boundary):
     task: Task
     why: str = ""
     """What this text would catch."""
+
+    @property
+    def repeated(self) -> bool:
+        """Whether the probe embeds it again, alone, in another order and in a smaller dimension."""
+        return len(self.text) <= LONG
 
 
 class Pair(Boundary):
@@ -75,13 +83,17 @@ class Golden(Boundary):
 
 # The cases of the probe: id -> what `embed` was called with.
 #   golden:<task>      all golden texts of that task, in file order, in one call
-#   again:<task>       the same call once more
-#   single:<id>        one golden text alone
-#   shuffled:<task>    the golden texts of that task in reverse order, rows put back in file order
-#   threads:<task>     golden texts with one thread (torch runtime only)
-#   reference:<task>   golden texts through the other engine (torch runtime only)
-#   dimension:<n>      the golden search_document texts with dimension=n (256)
+#   again:<task>       its repeated texts once more
+#   shuffled:<task>    its repeated texts in reverse order, rows put back in file order
+#   single:<id>        one repeated text alone
+#   dimension:256      the repeated search_document texts with dimension=256
+#   threads:<task>     all golden texts with one thread (torch runtime only)
+#   reference:<task>   all golden texts through the reference engine (torch runtime only)
 #   pairs:<code>       the pairs of a language, task clustering; row 2i is pair i's a, row 2i+1 its b
 #   questions:<code>   task search_query
 #   passages:<code>    task search_document, same order as the questions
-#   refuse:<what>      must raise: empty, not-text, unknown-task, and for runtime nomic long-word, too-long
+#   none               no text at all: shape (0, dimension)
+#   unreadable         a Chinese sentence: a vector, and a warning in `warnings` where the model can't read it
+#   refuse:<what>      must raise: empty, blank, not-text, one-string, unknown-task, dimension, too-long (over 8,192
+#                      tokens), unreadable (unknown="error"), and for the nomic runtime special-token
+# Languages: English always, and those that the project names; unknown_share for all languages of the probe.

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .gguf import Weights, open_weights
-from .tokenizer import SEP, Encoded, build_tokenizer, encode
+from .tokenizer import SEP, UNKNOWN, Encoded, build_tokenizer, encode
 
 Task = Literal["search_query", "search_document", "classification", "clustering"]
 TASKS: tuple[Task, ...] = ("search_query", "search_document", "classification", "clustering")
@@ -117,9 +117,15 @@ def embed(
     return np.concatenate(blocks) if blocks else np.empty((0, dimension), np.float32)
 
 
-def unknown_shares(texts: Iterable[str]) -> list[float]:
-    """Give the share of each text's tokens that the model doesn't know: 0 is readable, 1 is not at all."""
-    return [text.unknown_share for window in _windows(texts) for text in encode(_tokenizer(), window, TASKS[0])]
+def unknown_share(texts: Iterable[str]) -> float:
+    """Give the share of all tokens of `texts` that the model doesn't know: 0 is readable, 1 is not at all."""
+    unknown = tokens = 0
+    for window in _windows(texts):
+        for text in encode(_tokenizer(), window, TASKS[0]):
+            own = text.ids[text.start : -1]
+            unknown += own.count(UNKNOWN)
+            tokens += len(own)
+    return unknown / tokens if tokens else 0.0
 
 
 _runtimes: dict[tuple[str | None, ...], Runtime] = {}
