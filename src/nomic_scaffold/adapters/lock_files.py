@@ -169,18 +169,20 @@ def read_inputs(root: Path) -> tuple[LockInputs, ...]:
 
 def check(root: Path) -> tuple[Finding, ...]:
     """Say why locks are not fresh, without a solve and without a network; empty when they are."""
-    inputs = read_inputs(root)
+    texts = {name: read_text(root / name) for name in (ENVIRONMENT, SCAFFOLD)}
+    inputs = lock_inputs.read(texts[ENVIRONMENT], texts[SCAFFOLD])
     heads = {name: read_head(root / LockPaths(accelerator=name).lock) for name in accelerators(inputs)}
-    found = list(lock_check.compare(inputs, heads))
+    found = list(lock_check.compare(inputs, heads, texts))
     if not found:
         found += _derived_findings(root, inputs)
-    requirements, python = lock_inputs.pypi(read_text(root / SCAFFOLD))
+    requirements, python = lock_inputs.pypi(texts[SCAFFOLD])
     text = derived_text(root / PYLOCK)
     if text is None:
         found.append(Finding(kind="missing", message="is missing", file=PYLOCK, lock=PYLOCK))
     elif recorded(text) != inputs_digest(requirements, python):
         message = f"[pypi] is not what {PYLOCK} was made from"
-        found.append(Finding(kind="changed", message=message, file=SCAFFOLD, lock=PYLOCK))
+        line = lock_check.line_with(texts[SCAFFOLD], "[pypi]")
+        found.append(Finding(kind="changed", message=message, file=SCAFFOLD, line=line, lock=PYLOCK))
     return tuple(found)
 
 

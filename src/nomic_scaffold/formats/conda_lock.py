@@ -53,12 +53,13 @@ class LockText:
 def split(text: str) -> LockText | None:
     """Take a lock of this tool apart; None when another tool wrote it or somebody edited its head."""
     records = lock_header.parse(text)
-    head, found, rest = text.partition("\npackage:\n")
+    head, found, rest = text.partition("\npackage:")
     if not records or not found:
         return None
     try:
         metadata = yaml.load(head, Loader=_LOADER)["metadata"]  # noqa: S506 - a safe loader
-        blocks = tuple(_block(part) for part in _BLOCK.split(rest) if part)
+        written = () if rest.strip() == "[]" else _BLOCK.split(rest.removeprefix("\n"))
+        blocks = tuple(_block(part) for part in written if part)
         return LockText(
             records=records,
             content_hash={Platform(name): str(value) for name, value in metadata["content_hash"].items()},

@@ -30,12 +30,17 @@ class Finding:
         return f"{place}: {self.message}"
 
 
-def compare(inputs: Sequence[LockInputs], heads: Mapping[Accelerator, Head]) -> tuple[Finding, ...]:
-    """Hold what is asked for now against what each lock says that it was made from."""
+def compare(
+    inputs: Sequence[LockInputs], heads: Mapping[Accelerator, Head], texts: Mapping[str, str]
+) -> tuple[Finding, ...]:
+    """Hold what is asked for now against what each lock says that it was made from.
+
+    `texts` are environment.yml and scaffold.toml, for the lines of what is not a requirement.
+    """
     found: list[Finding] = []
     for accelerator in dict.fromkeys(item.accelerator for item in inputs):
         of_it = [item for item in inputs if item.accelerator is accelerator]
-        found += _lock(of_it, heads.get(accelerator, "missing"), LockPaths(accelerator=accelerator).lock)
+        found += _lock(of_it, heads.get(accelerator, "missing"), LockPaths(accelerator=accelerator).lock, texts)
     # A changed line of environment.yml concerns every lock: it is told once.
     once: dict[tuple[str, int | None, str], Finding] = {}
     for finding in found:
@@ -53,7 +58,7 @@ def fresh(inputs: LockInputs, head: Head) -> LockRecord | None:
     return record
 
 
-def _lock(inputs: Sequence[LockInputs], head: Head, lock: str) -> Iterable[Finding]:
+def _lock(inputs: Sequence[LockInputs], head: Head, lock: str, texts: Mapping[str, str]) -> Iterable[Finding]:
     if head == "missing":
         yield Finding(kind="missing", message="is missing", file=lock, lock=lock)
         return
@@ -73,7 +78,7 @@ def _lock(inputs: Sequence[LockInputs], head: Head, lock: str) -> Iterable[Findi
         if record.digest != lock_inputs.digest(record.inputs):
             yield Finding(kind="foreign", message="its head was edited by hand", file=lock, lock=lock)
             continue
-        yield from _changes(item, record, lock)
+        yield from _changes(item, record, lock, texts)
         if item.pip and record.pypi != "locked":
             incomplete.append(item.platform)
     if incomplete:
@@ -81,7 +86,7 @@ def _lock(inputs: Sequence[LockInputs], head: Head, lock: str) -> Iterable[Findi
         yield Finding(kind="incomplete", message=message, file=lock, lock=lock)
 
 
-def _changes(inputs: LockInputs, record: LockRecord, lock: str) -> Iterable[Finding]:
+def _changes(inputs: LockInputs, record: LockRecord, lock: str, texts: Mapping[str, str]) -> Iterable[Finding]:
     now, before = lock_inputs.lines(inputs), record.inputs
     gone = {line: _subject(line) for line in before if line not in now}
     places = {lock_inputs.requirement_line(item): item for item in (*inputs.requirements, *inputs.pip)}
@@ -91,11 +96,11 @@ def _changes(inputs: LockInputs, record: LockRecord, lock: str) -> Iterable[Find
         old = next((other for other, subject in gone.items() if subject == _subject(line)), None)
         if old is not None:
             del gone[old]
-        file, number = _place(line, places.get(line))
+        file, number = _place(line, places.get(line), texts)
         was = f"locked with {_shown(old)!r}" if old else "not in the lock"
         yield Finding(kind="changed", message=f"{_shown(line)!r} is {was}", file=file, line=number, lock=lock)
     for line in gone:
-        file, _ = _place(line, None)
+        file, _ = _place(line, None, {})
         yield Finding(kind="changed", message=f"{_shown(line)!r} is locked, but no longer there", file=file, lock=lock)
 
 
@@ -116,13 +121,22 @@ def _shown(line: str) -> str:
     return rest.partition(" ")[2] if kind in ("conda", "pip", "channel") else rest
 
 
-def _place(line: str, requirement: Requirement | None) -> tuple[str, int | None]:
+def _place(line: str, requirement: Requirement | None, texts: Mapping[str, str]) -> tuple[str, int | None]:
     if requirement is not None:
         return requirement.file, requirement.line
     kind, _, rest = line.partition(" ")
     if kind in ("conda", "pip"):
         return rest.partition(" ")[0], None
-    return ("environment.yml" if kind == "channel" else "scaffold.toml"), None
+    file, word = (
+        ("environment.yml", rest.partition(" ")[2]) if kind == "channel" else ("scaffold.toml", rest.split()[0])
+    )
+    return file, line_with(texts.get(file, ""), word)
+
+
+def line_with(text: str, word: str) -> int | None:
+    """Find the first line, from 1, that holds `word` outside of a comment."""
+    rows = enumerate(text.splitlines(), 1)
+    return next((number for number, row in rows if word in row.partition("#")[0]), None)
 
 
 def platforms_of(head: Head) -> tuple[Platform, ...]:

@@ -10,11 +10,12 @@ from nomic_scaffold.models.lock import LockedPackage
 
 def render(packages: Iterable[LockedPackage], known: dict[str, int]) -> str:
     """Write the sizes of `packages`, theirs first and else `known` ones; one line each, so that merges are easy."""
-    sizes = {
-        package.sha256: size
-        for package in packages
-        if package.sha256 and (size := package.size or known.get(package.sha256)) is not None
-    }
+    sizes: dict[str, int] = {}
+    for package in packages:
+        if package.sha256:
+            size = known.get(package.sha256) if package.size is None else package.size
+            if size is not None:
+                sizes[package.sha256] = size
     return _write(sizes)
 
 

@@ -6,7 +6,7 @@ import re
 from urllib.parse import urlsplit
 
 _VARIABLE = re.compile(r"\$\{?\w+\}?")
-_TOKEN = re.compile(r"/t/([^/]+)/")
+_TOKEN = re.compile(r"/t/([^/?#]+)(?=[/?#]|$)")
 _SECRET_QUERY = re.compile(r"(?i)(?:^|&)(?:[\w-]*(?:token|signature|password|secret|key|credential)[\w-]*)=[^&]+")
 REACHABLE = frozenset({"https", "http", "oci", "s3", "gcs"})
 
@@ -18,14 +18,14 @@ def has_credentials(url: str) -> bool:
     except ValueError:
         return False
     user = parts.netloc.rpartition("@")[0]
-    tokens = _TOKEN.findall(parts.path + "/")
+    tokens = _TOKEN.findall(parts.path)
     written = [part for part in (*user.split(":"), *tokens) if part]
     return any(not _VARIABLE.fullmatch(part) for part in written) or bool(_SECRET_QUERY.search(parts.query))
 
 
 def without_credentials(url: str) -> str:
     """Take user, password and token out of an address."""
-    return _TOKEN.sub("/", re.sub(r"(?<=://)[^/@]+@", "", url))
+    return _TOKEN.sub("", re.sub(r"(?<=://)[^/@]+@", "", url))
 
 
 def scheme(url: str) -> str:
