@@ -175,7 +175,9 @@ def _fill(
     wanted = staging / "requirements.txt"
     wanted.write_text("".join(f"{one.requirement}\n" for one in chosen), encoding="utf-8")
     # Copies, not hard links: an edit in the environment must not reach uv's cache and, from there, other projects.
-    sync: list[str | Path] = ["pip", "sync", wanted, "--python", python_of(staging), "--link-mode", "copy"]
+    # `clone` would do too, but falls back to hard links where a file system can't.
+    mode = "clone" if sys.platform == "darwin" else "copy"
+    sync: list[str | Path] = ["pip", "sync", wanted, "--python", python_of(staging), "--link-mode", mode]
     sync += ["--require-hashes", "--only-binary", ":all:", "--allow-empty-requirements"]
     if wheels is not None and wheels.is_dir():
         sync += ["--find-links", wheels]
