@@ -49,6 +49,14 @@ class TestWords:
         assert report_words.verdict(found) == f"Not proven: 1 of {len(found.results)} checks could not be looked at."
         assert "network" not in report_words.proven(found)
 
+    def test_a_group_with_a_warning_is_not_proven(self) -> None:
+        warned = synthetic.failed().results[-1]
+        found = synthetic.passed()
+        found = found.model_copy(update={"results": (*found.results, warned)})
+        assert "embed()" in report_words.proven(synthetic.passed())
+        assert "embed()" not in report_words.proven(found)
+        assert report_words.verdict(found) == f"No check failed; 1 of {len(found.results)} warned."
+
     def test_nothing_checked_is_no_pass(self) -> None:
         assert report_words.verdict(synthetic.passed().model_copy(update={"results": ()})) == "Nothing was checked."
 

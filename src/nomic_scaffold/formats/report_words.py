@@ -37,12 +37,12 @@ def verdict(report: Report) -> str:
         return f"{failed} of {total} checks failed{more}."
     if unknown:
         return f"Not proven: {unknown} of {total} checks could not be looked at."
-    return f"All {total} checks passed" + (f", {warned} with a warning." if warned else ".")
+    return f"No check failed; {warned} of {total} warned." if warned else f"All {total} checks passed."
 
 
 def proven(report: Report) -> str:
     """Say what the passed groups prove together; empty when none passed whole."""
-    links = [_LINKS[group] for group in report.groups() if worst(r.status for r in report.of(group)) in _GOOD]
+    links = [_LINKS[group] for group in report.groups() if worst(r.status for r in report.of(group)) is Status.PASS]
     if not links:
         return ""
     listed = links[0] if len(links) == 1 else ", ".join(links[:-1]) + ", and " + links[-1]
@@ -100,6 +100,3 @@ def language_verdict(row: LanguageRow) -> str:
     if row.understood is None:
         return "reads; not tested"
     return "reads" if row.understood else "reads, confuses"
-
-
-_GOOD = (Status.PASS, Status.WARN)
