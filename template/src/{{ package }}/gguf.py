@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import mmap
 import re
 import struct
 from dataclasses import dataclass
@@ -55,6 +56,14 @@ class Weights:
         if name not in self.tensors:
             raise WeightsError(f"{self.path}: has no tensor {name}")
         return self.tensors[name]
+
+    def let_go(self) -> None:
+        """Let the system take back the memory that holds parts of the file; they are read again when used again."""
+        base: Any = next(iter(self.tensors.values()), None)
+        while isinstance(base, np.ndarray):
+            base = base.base
+        if isinstance(base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):  # not on Windows
+            base.madvise(mmap.MADV_DONTNEED)
 
 
 def open_weights(path: Path | str) -> Weights:
@@ -125,7 +134,7 @@ def _open_gguf(path: Path, mapped: np.memmap) -> Weights:
         dimensions = header.scalar("<I")
         shape = [header.scalar("<Q") for _ in range(dimensions)][::-1]
         found.append((name, shape, header.scalar("<I"), header.scalar("<Q")))
-    alignment = int(metadata.get("general.alignment", 32))
+    alignment = int(metadata.get("general.alignment") or 32)
     start = -(-header.at // alignment) * alignment
     tensors = {}
     for name, shape, kind, offset in found:
@@ -149,17 +158,21 @@ def _open_safetensors(path: Path, mapped: np.memmap) -> Weights:
     metadata = entries.pop("__metadata__", {})
     tensors = {}
     for name, entry in entries.items():
-        kind = entry["dtype"]
+        try:
+            kind, shape, offset = entry["dtype"], entry["shape"], entry["data_offsets"][0]
+        except (KeyError, TypeError, IndexError) as error:
+            raise WeightsError(f"{path}: has a broken entry for {name} in its header") from error
         if kind not in _SAFETENSORS_TYPES:
             raise WeightsError(f"{path}: {name} is of type {kind}; this code reads F32 and F16")
-        start = 8 + length + entry["data_offsets"][0]
-        tensors[name] = _view(path, mapped, name, _SAFETENSORS_TYPES[kind], entry["shape"], start)
+        if offset < 0:
+            raise WeightsError(f"{path}: is cut off: {name} begins before the data")
+        tensors[name] = _view(path, mapped, name, _SAFETENSORS_TYPES[kind], shape, 8 + length + offset)
     return Weights(path, metadata, tensors, None)
 
 
 def _view(path: Path, mapped: np.memmap, name: str, kind: str, shape: list[int], start: int) -> np.ndarray:
     size = math.prod(shape) * np.dtype(kind).itemsize
-    if start < 0 or size < 0 or start + size > mapped.size:
+    if start + size > mapped.size:
         raise WeightsError(f"{path}: is cut off: {name} wants {size} bytes at {start}, the file has {mapped.size}")
     return mapped[start : start + size].view(kind).reshape(shape).view(np.ndarray)
 
