@@ -116,6 +116,10 @@ BREAKS = {
         (p / "share/mine/too").mkdir(parents=True),
         (p / "share/mine/too/x").write_text("x"),
     ),
+    "what an interrupted removal left": lambda p: (
+        (p / SITE / "gone-1.0.dist-info/licenses").mkdir(parents=True),
+        (p / witness.NAME).unlink(),
+    ),
     "a missing record": lambda p: (p / "conda-meta/tiny-data-2.0-0.json").unlink(),
     "a torn record": lambda p: (p / "conda-meta/tiny-data-2.0-0.json").write_text('{"name": "tiny-da'),
     "a missing note": lambda p: (p / "conda-meta/nomic-scaffold.files").unlink(),
@@ -130,6 +134,7 @@ def test_a_second_run_mends(bench: Bench, what: str) -> None:
     BREAKS[what](bench.prefix)
     assert bench.install(offline=True) != [f"the environment is already as locked: {bench.prefix}"]
     assert bench.troubles(deep=True) == {}
+    assert not (bench.prefix / SITE / "gone-1.0.dist-info").exists()
     assert bench.install(offline=True) == [f"the environment is already as locked: {bench.prefix}"]
 
 

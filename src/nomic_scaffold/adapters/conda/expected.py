@@ -155,6 +155,13 @@ def _made(data: bytes | mmap.mmap, source: PackagedFile, prefix: str, platform: 
     return frozenset(results)
 
 
+def empty_folders(prefix: Path) -> Iterator[Path]:
+    """Give the folders of a prefix with nothing in them, inner ones first; removing one may empty the next."""
+    for folder, _, files in os.walk(prefix, topdown=False):
+        if not files and not os.listdir(folder) and folder != str(prefix):  # noqa: PTH208
+            yield Path(folder)
+
+
 def walk(prefix: Path) -> Iterator[tuple[str, os.stat_result]]:
     """Give every file, link and empty folder of a prefix with its status; not conda-meta, not compiled caches.
 

@@ -71,10 +71,15 @@ async def _fetch_all(
         async with asyncio.TaskGroup() as group:
             for package in wanted:
                 group.create_task(one(package))
-    except* ScaffoldError as errors:
-        raise errors.exceptions[0] from None
+    except* (ScaffoldError, OSError) as errors:
+        raise _first(errors) from None
     finally:
         await asyncio.sleep(0.05)  # py-rattler can crash the interpreter when a loop closes under it
+
+
+def _first(errors: BaseExceptionGroup[Exception]) -> Exception:
+    first = errors.exceptions[0]
+    return _first(first) if isinstance(first, BaseExceptionGroup) else first
 
 
 async def _fetch_one(
@@ -97,12 +102,18 @@ async def _fetch_one(
             return
         except (UnavailableError, HashMismatchError) as error:
             advance(-taken.size)
-            wrong_bytes = isinstance(error, HashMismatchError) and not taken.short(package)
-            if pause is None or wrong_bytes or "404" in error.message or "401" in error.message:
+            if pause is None or _lasting(error, short=taken.short(package)):
                 raise
             await asyncio.sleep(pause)
         finally:
             part.unlink(missing_ok=True)
+
+
+def _lasting(error: ScaffoldError, *, short: bool) -> bool:
+    """Say whether another try would end alike; rattler itself has tried again what never connected."""
+    if isinstance(error, HashMismatchError):
+        return not short
+    return any(sign in error.message for sign in ("(401", "(403", "(404", "(410", "Request failed after"))
 
 
 class _Taken:

@@ -9,7 +9,15 @@ from contextlib import suppress
 from nomic_scaffold import __version__
 from nomic_scaffold.adapters.conda.cache import Unpacked
 from nomic_scaffold.adapters.conda.examine import OURS
-from nomic_scaffold.adapters.conda.expected import CLOBBERED, Expected, expected_files, made_contents, python_of, walk
+from nomic_scaffold.adapters.conda.expected import (
+    CLOBBERED,
+    Expected,
+    empty_folders,
+    expected_files,
+    made_contents,
+    python_of,
+    walk,
+)
 from nomic_scaffold.adapters.conda.pip_part import PipPackage, pip_packages
 from nomic_scaffold.adapters.conda.records import META
 from nomic_scaffold.adapters.conda.signatures import Signature, signature
@@ -183,20 +191,19 @@ class Finish:
         return False
 
     def _remove(self, strangers: Sequence[str], progress: Progress) -> None:
-        if not strangers:
-            return
-        shown = ", ".join(strangers[:3]) + (f" and {len(strangers) - 3} more" if len(strangers) > 3 else "")
-        progress.say(f"removing files that belong to no locked package: {shown}")
         top = self._prefix.path
+        if strangers:
+            progress.say(f"removing files that belong to no locked package: {_some(strangers)}")
         for path in strangers:
             (top / path).unlink(missing_ok=True)
-            for parent in (top / path).parents:
-                if parent == top:
-                    break
-                try:
-                    parent.rmdir()
-                except OSError:
-                    break
+        for folder in empty_folders(top):  # Python would import one as a package of nothing
+            if folder.relative_to(top).as_posix() not in self._expected:
+                with suppress(OSError):
+                    folder.rmdir()
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def _origin(path: str, one: Expected) -> str:

@@ -15,6 +15,7 @@ from packaging.utils import canonicalize_name
 
 from nomic_scaffold.adapters.conda.archive import Archives, archives_in, cache_root, file_name
 from nomic_scaffold.adapters.conda.cache import Unpacked, damaged, unpack, unpacked
+from nomic_scaffold.adapters.conda.expected import walk
 from nomic_scaffold.adapters.conda.fetch import Patience, fetch, without_hash
 from nomic_scaffold.adapters.conda.finish import BUSY, Finish
 from nomic_scaffold.adapters.conda.inspect import inspect
@@ -204,7 +205,7 @@ def _ours(top: Path) -> bool:
     """Say whether the prefix is this tool's to clean: made by it, begun by it, or not there yet."""
     if not top.exists() or (top / witness.NAME).exists() or (top / META / BUSY).exists():
         return True
-    if not any(top.iterdir()):
+    if next(walk(top), None) is None and not any((top / META).glob("*")):
         return True
     if not (top / META).is_dir():
         raise UsageError(

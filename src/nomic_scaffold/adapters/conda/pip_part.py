@@ -32,8 +32,8 @@ def pip_packages(prefix: Path, site: str, *, owned: Collection[str]) -> Iterator
     """Find the packages in site-packages (relative to the prefix) that none of the files in `owned` explains."""
     for folder in sorted((prefix / site).glob("*.dist-info")):
         at = f"{site}/{folder.name}"
-        if f"{at}/METADATA" in owned or not folder.is_dir():
-            continue
+        if f"{at}/METADATA" in owned or not any((folder / file).exists() for file in ("METADATA", "RECORD")):
+            continue  # conda's, or what an interrupted removal left
         name, _, version = folder.name.removesuffix(".dist-info").partition("-")
         try:
             headers = HeaderParser().parsestr((folder / "METADATA").read_text(encoding="utf-8", errors="replace"))
