@@ -44,17 +44,9 @@ def lock(
         if upgrade != "all" and (before := _valid(destination)) is not None:
             # uv keeps the versions that it finds in its output file.
             made.write_text(before, encoding="utf-8")
-        arguments: list[str | Path] = [
-            "pip",
-            "compile",
-            wanted,
-            "--output-file",
-            made,
-            "--universal",
-            "--python-version",
-            python,
-        ]
-        arguments += ["--python", sys.executable, "--only-binary", ":all:", "--generate-hashes", "--no-annotate"]
+        arguments: list[str | Path] = ["pip", "compile", wanted, "--output-file", made, "--universal"]
+        arguments += ["--python-version", python, "--python", sys.executable, "--only-binary", ":all:"]
+        arguments += ["--generate-hashes", "--no-annotate"]
         environ = os.environ if patient else {**_IMPATIENT, **os.environ}
         if upgrade == "all":
             arguments.append("--upgrade")

@@ -52,24 +52,28 @@ def run_uv(
             encoding="utf-8",
             errors="replace",
         )
-        try:
-            assert process.stderr is not None
-            for line in process.stderr:
-                said.append(line)
-                if listen is not None:
-                    listen(line.rstrip())
-            code = process.wait()
-        except BaseException:
-            process.kill()
-            process.wait()
-            raise
-        finally:
-            if process.stderr is not None:
-                process.stderr.close()
+        code = _listen(process, said, listen)
         if code != 0:
             raise translate("".join(said), offline=offline)
         out.seek(0)
         return out.read().decode("utf-8", "replace")
+
+
+def _listen(process: subprocess.Popen[str], said: list[str], listen: Callable[[str], None] | None) -> int:
+    """Hear the process out and give its exit code; it does not outlive us."""
+    assert process.stderr is not None
+    try:
+        for line in process.stderr:
+            said.append(line)
+            if listen is not None:
+                listen(line.rstrip())
+        return process.wait()
+    except BaseException:
+        process.kill()
+        process.wait()
+        raise
+    finally:
+        process.stderr.close()
 
 
 def translate(text: str, *, offline: bool) -> ScaffoldError:
