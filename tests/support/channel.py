@@ -159,7 +159,7 @@ def tiny_packages() -> list[Package]:
         _tiny_noarch("1.0"),
         _tiny_noarch("2.0"),
         _tiny_data("1.0", files=200),
-        _tiny_data("2.0", files=150),
+        _tiny_data("2.0", files=210),
         _tiny_old(),
         Package("tiny-meta", "1.0", "0", "noarch", noarch="generic", depends=["tiny-noarch", "libtiny", "tiny-data"]),
     ]

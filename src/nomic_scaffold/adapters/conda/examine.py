@@ -5,8 +5,8 @@ from __future__ import annotations
 import datetime
 import os
 import stat
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nomic_scaffold.adapters.conda.expected import CLOBBERED, Expected, walk
@@ -54,8 +54,11 @@ class Examination:
 
     def expect(self, expected: Mapping[str, Sequence[Expected]], made: Made, *, deep: bool) -> None:
         """Hold files against what archives hold; `made` tells the contents that depend on the prefix."""
+        folders = {parent for path in expected for parent in _parents(path)}
         for path, options in expected.items():
-            if len(options) == 1:
+            if path in folders and not options[0].folder:  # a file where another package has a folder
+                self._expect_aside(path, options, made, deep=deep)
+            elif len(options) == 1:
                 self._expect_one(path, options[0], made, deep=deep)
             else:
                 self._expect_one_of(path, options, made, deep=deep)
@@ -98,15 +101,7 @@ class Examination:
         """Two packages bring the same path: one of them has it; rattler keeps the other's aside, conda drops it."""
         self.owned.add(path)
         self.files += 1
-        for one in options:
-            aside = f"{CLOBBERED}/{one.owner}/{path}"
-            if aside in self._there:
-                self._expect_one(
-                    aside,
-                    _moved(one, aside),
-                    {**made, (one.owner, aside): made.get((one.owner, path), frozenset())},
-                    deep=deep,
-                )
+        self._expect_aside(path, options, made, deep=deep)
         seen = self._there.get(path)
         owners = ", ".join(one.owner for one in options)
         if seen is None:
@@ -120,6 +115,13 @@ class Examination:
             allowed = {d for one in options for d, _ in made.get((one.owner, path), ())}
             allowed |= {one.source.sha256 for one in options if one.source and not one.made and one.source.sha256}
             self._jobs.append(_Job(path, owners, frozenset(allowed), seen.st_mtime_ns))
+
+    def _expect_aside(self, path: str, options: Sequence[Expected], made: Made, *, deep: bool) -> None:
+        for one in options:
+            aside = f"{CLOBBERED}/{one.owner}/{path}"
+            if aside in self._there:
+                moved = {**made, (one.owner, aside): made.get((one.owner, path), frozenset())}
+                self._expect_one(aside, replace(one, path=aside), moved, deep=deep)
 
     def _link(self, path: str, owner: str, wanted: str, seen: os.stat_result) -> None:
         if not stat.S_ISLNK(seen.st_mode):
@@ -224,8 +226,10 @@ class Examination:
         self.run(deep=False)
 
 
-def _moved(one: Expected, path: str) -> Expected:
-    return Expected(path, one.owner, one.source, one.point)
+def _parents(path: str) -> Iterator[str]:
+    while "/" in path:
+        path = path.rpartition("/")[0]
+        yield path
 
 
 def _when(nanoseconds: int) -> str:

@@ -21,6 +21,7 @@ from nomic_scaffold.adapters.conda.finish import BUSY, Finish
 from nomic_scaffold.adapters.conda.inspect import inspect
 from nomic_scaffold.adapters.conda.link import link
 from nomic_scaffold.adapters.conda.records import META, read_records
+from nomic_scaffold.adapters.conda.signatures import NAME as NOTE
 from nomic_scaffold.adapters.conda.signatures import forget
 from nomic_scaffold.adapters.conda.signatures import read as read_signatures
 from nomic_scaffold.disk.bulk import workers
@@ -203,7 +204,7 @@ def _finished(wanted: Wanted, top: Path, evidence: EnvironmentEvidence) -> bool:
 
 def _ours(top: Path) -> bool:
     """Say whether the prefix is this tool's to clean: made by it, begun by it, or not there yet."""
-    if not top.exists() or (top / witness.NAME).exists() or (top / META / BUSY).exists():
+    if not top.exists() or any((top / mark).exists() for mark in (witness.NAME, NOTE, f"{META}/{BUSY}")):
         return True
     if next(walk(top), None) is None and not any((top / META).glob("*")):
         return True
