@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import tempfile
@@ -77,8 +78,11 @@ def _move_into(stage: Path, destination: Path, last: str) -> None:
     moved: list[Path] = []
     try:
         for child in sorted(stage.iterdir(), key=lambda path: (path.name == last, path.name)):
-            child.rename(destination / child.name)
-            moved.append(destination / child.name)
+            target = destination / child.name
+            if os.path.lexists(target):
+                raise FileExistsError(errno.EEXIST, f"somebody else wrote {child.name} there in the meantime")
+            child.rename(target)
+            moved.append(target)
     except BaseException:
         for path in moved:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
