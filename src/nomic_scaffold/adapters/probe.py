@@ -12,7 +12,7 @@ import tempfile
 import threading
 from collections import deque
 from collections.abc import Iterable, Mapping
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import IO, Any
 
 from pydantic import ValidationError
@@ -57,18 +57,48 @@ def run_probe(
     `languages` (default: those that the project names) and English are asked with pairs and questions. A probe that
     dies, prints something else, or isn't done after `timeout` seconds makes both parts unavailable, with the reason.
     """
-    asked = {"en", *(spec.languages if languages is None else languages)}
-    request = {
-        "root": str(root.resolve()),
-        "package": spec.package,
-        "runtime": runtime,
-        "device": device,
-        "dtype": dtype,
-        "languages": {language.code: language.sentences for language in texts.languages},
-        "cases": cases(texts.golden, [language for language in texts.languages if language.code in asked]),
-    }
+    asked = request(root.resolve(), spec, texts, runtime=runtime, device=device, dtype=dtype, languages=languages)
     with (progress or Silent()).meter("embedding the probe's texts", total=None, unit="texts") as meter:
-        answer = _ask(prefix.python, json.dumps(request), prefix=prefix.path, timeout=timeout, meter=meter)
+        answer = _ask(prefix.python, asked, prefix=prefix.path, timeout=timeout, meter=meter)
+    return _parts(answer)
+
+
+def request(
+    root: PurePath,
+    spec: ProjectSpec,
+    texts: ProbeTexts,
+    *,
+    runtime: str | None = None,
+    device: str | None = None,
+    dtype: str | None = None,
+    languages: Iterable[str] | None = None,
+) -> str:
+    """Write what the probe reads from stdin; `root` is where the project is for the probe."""
+    asked = {"en", *(spec.languages if languages is None else languages)}
+    return json.dumps(
+        {
+            "root": str(root),
+            "package": spec.package,
+            "runtime": runtime,
+            "device": device,
+            "dtype": dtype,
+            "languages": {language.code: language.sentences for language in texts.languages},
+            "cases": cases(texts.golden, [language for language in texts.languages if language.code in asked]),
+        }
+    )
+
+
+def understand(
+    code: int, answer: bytes, stderr: str
+) -> tuple[EmbeddingsEvidence | Unavailable, PrivacyEvidence | Unavailable]:
+    """Read what a probe that ran elsewhere, with exit code `code`, has printed."""
+    lines = [line for line in stderr.splitlines() if line and not line.startswith(MARK)]
+    return _parts(_understood(code, answer, deque(lines, maxlen=TAIL_LINES)))
+
+
+def _parts(
+    answer: dict[str, Any] | Unavailable,
+) -> tuple[EmbeddingsEvidence | Unavailable, PrivacyEvidence | Unavailable]:
     if isinstance(answer, Unavailable):
         return answer, answer
     try:

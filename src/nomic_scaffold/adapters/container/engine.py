@@ -49,6 +49,7 @@ def build(
     arguments: Mapping[str, str],
     labels: Mapping[str, str],
     log: Path,
+    cached: bool,
     builder: Builder,
     network: str | None,
     progress: Progress,
@@ -61,9 +62,9 @@ def build(
     with log.open("w", encoding="utf-8") as kept:
         output = BuildOutput(kept, progress)
         if builder == "classic":
-            _build_classic(client, context, tag, arguments, labels, network, output)
+            _build_classic(client, context, tag, arguments, labels, network, output, cached=cached)
         else:
-            _build_buildkit(context, tag, arguments, labels, network, output)
+            _build_buildkit(context, tag, arguments, labels, network, output, cached=cached)
     return describe(client, tag)
 
 
@@ -213,6 +214,8 @@ def _build_classic(
     labels: Mapping[str, str],
     network: str | None,
     output: BuildOutput,
+    *,
+    cached: bool,
 ) -> None:
     from docker.errors import APIError
 
@@ -228,6 +231,7 @@ def _build_classic(
                 buildargs=dict(arguments),
                 labels=dict(labels),
                 network_mode=network,
+                nocache=not cached,
             ):
                 if "stream" in event:
                     output.write(event["stream"])
@@ -247,6 +251,8 @@ def _build_buildkit(
     labels: Mapping[str, str],
     network: str | None,
     output: BuildOutput,
+    *,
+    cached: bool,
 ) -> None:
     program = shutil.which("docker")
     if program is None:
@@ -259,6 +265,8 @@ def _build_buildkit(
         command += ["--build-arg", f"{name}={value}"]
     for name, value in sorted(labels.items()):
         command += ["--label", f"{name}={value}"]
+    if not cached:
+        command.append("--no-cache")
     if network:
         command += ["--network", network]
     with context.open("rb") as file:
