@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.environments import nomic_environment, torch_environment
+from tests.support.environments import nomic_environment, numpy_environment, torch_environment
+from tests.support.projects import generated_project
 from tests.support.weights import official_weights
 
-__all__ = ["nomic_environment", "official_weights", "torch_environment"]
+__all__ = ["generated_project", "nomic_environment", "numpy_environment", "official_weights", "torch_environment"]
 
-# Golden copies of generated projects hold tests that are not ours.
-collect_ignore_glob = ["data/*"]
+# Golden copies of generated projects hold tests that are not ours; tests inside an environment run there.
+collect_ignore_glob = ["data/*", "inside/*"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

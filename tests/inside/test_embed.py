@@ -209,7 +209,9 @@ def load(**variables: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_model_file_is_found_where_variables_say(tmp_path: Path):
-    done = load(NOMIC_SCAFFOLD_PROJECT=str(PROJECT), NOMIC_SCAFFOLD_WEIGHTS=str(PROJECT / ".nomic-scaffold" / "weights"))
+    done = load(
+        NOMIC_SCAFFOLD_PROJECT=str(PROJECT), NOMIC_SCAFFOLD_WEIGHTS=str(PROJECT / ".nomic-scaffold" / "weights")
+    )
     assert (done.returncode, done.stdout) == (0, "0.0\n"), done.stderr
 
 

@@ -40,7 +40,7 @@ def environment(name: str, requirements: tuple[str, ...]) -> Path:
     with FileLock(f"{folder}.lock"):
         if not whole.exists():
             venv.create(folder, with_pip=True, clear=True)
-            install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *requirements]
+            install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *requirements]
             done = subprocess.run(install, capture_output=True, text=True, check=False)
             assert done.returncode == 0, f"pip could not make the {name} environment:\n{done.stderr[-4000:]}"
             whole.touch()
@@ -57,3 +57,9 @@ def nomic_environment() -> Path:
 def torch_environment() -> Path:
     """Python of an environment with torch and transformers."""
     return environment("torch", TORCH)
+
+
+@pytest.fixture(scope="session")
+def numpy_environment() -> Path:
+    """Python of an environment with numpy alone, for probes of made-up projects."""
+    return environment("numpy", ("numpy==2.4.6",))
