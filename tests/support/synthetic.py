@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
 
+from nomic_scaffold.adapters.golden import shipped_texts
 from nomic_scaffold.checks.golden import KnownVectors
 from nomic_scaffold.checks.judge import Expected, judge
 from nomic_scaffold.checks.vectors import centred, decode, encode, unit
@@ -112,21 +113,38 @@ class Model:
     seed: str = "official"
     limit: int | None = None
     """Words that it reads."""
+    size: int = DIMENSION
+    knows: bool = False
+    """Whether it knows what the shipped sentences are about; else a text's second word says it."""
 
     def vector(self, text: str, task: Task, dimension: int | None = None) -> list[float]:
         """Embed a text: what it is about, a little of its words, and the task."""
         words = self.normalise(text).split()[: self.limit]
         about = words[1] if len(words) > 1 else " ".join(words)
-        noises = [_noise(f"{self.seed}/{key}") for key in (about, " ".join(words), self.prefix(task))]
+        about = _subjects().get(text, about) if self.knows else about
+        noises = [_noise(f"{self.seed}/{key}", self.size) for key in (about, " ".join(words), self.prefix(task))]
         total = [a + 0.3 * b + 0.5 * c + 0.2 for a, b, c in zip(*noises, strict=True)]
         # as float32, the way vectors travel
         return decode(encode(unit(self.finish(total)[:dimension]) if dimension else self.finish(total)))
 
 
 @cache
-def _noise(key: str) -> list[float]:
+def _noise(key: str, size: int) -> list[float]:
     source = random.Random(key)
-    return [source.gauss() for _ in range(DIMENSION)]
+    return [source.gauss() for _ in range(size)]
+
+
+@cache
+def _subjects() -> dict[str, str]:
+    """Sentence of the shipped texts -> what it is about."""
+    found = {}
+    for lang in shipped_texts().languages:
+        for pair in lang.pairs:
+            found |= {pair.a: f"{lang.code}/{pair.id}", pair.b: f"{lang.code}/{pair.id}"}
+        for passage in lang.passages:
+            about = f"{lang.code}/passage/{passage.id}"
+            found |= {passage.question: about, passage.passage: about}
+    return found
 
 
 def matrix(rows: list[list[float]]) -> Matrix:
@@ -155,13 +173,14 @@ def embeddings(
         repeated = matrix([model.vector(text.text, task) for text in group if text.repeated])
         cases |= {f"{way}:{task}": repeated for way in ("again", "shuffled")}
     documents = [text.text for text in tasks["search_document"] if text.repeated]
-    cases[f"dimension:{SHORT}"] = matrix([model.vector(text, "search_document", SHORT) for text in documents])
+    short = model.size // 2 if model.size == DIMENSION else 256
+    cases[f"dimension:{short}"] = matrix([model.vector(text, "search_document", short) for text in documents])
     for lang in (lang for lang in texts.languages if lang.pairs):
         pairs = [sentence for pair in lang.pairs for sentence in (pair.a, pair.b)]
         cases[f"pairs:{lang.code}"] = matrix([model.vector(text, "clustering") for text in pairs])
         cases[f"questions:{lang.code}"] = matrix([model.vector(p.question, "search_query") for p in lang.passages])
         cases[f"passages:{lang.code}"] = matrix([model.vector(p.passage, "search_document") for p in lang.passages])
-    cases["none"] = Matrix(shape=(0, DIMENSION), dtype="float32", rows=())
+    cases["none"] = Matrix(shape=(0, model.size), dtype="float32", rows=())
     cases["unreadable"] = matrix([model.vector("人工智能是未来的方向", "search_document")]).model_copy(
         update={"warnings": ("UnreadableWarning: texts[0] can't be read by this model",)}
     )
@@ -186,9 +205,9 @@ def changed(
     """Change the vectors of one case; `case` may end in `*`."""
     cases = dict(evidence.cases)
     for name, found in evidence.cases.items():
-        if isinstance(found, Matrix) and (name == case or (case.endswith("*") and name.startswith(case[:-1]))):
-            if found.rows:
-                cases[name] = matrix(rows([decode(row) for row in found.rows]))
+        asked = name == case or (case.endswith("*") and name.startswith(case[:-1]))
+        if asked and isinstance(found, Matrix) and found.rows:
+            cases[name] = matrix(rows([decode(row) for row in found.rows]))
     return evidence.model_copy(update={"cases": cases})
 
 
@@ -203,12 +222,11 @@ def without(evidence: EmbeddingsEvidence, case: str) -> EmbeddingsEvidence:
 
 
 @cache
-def golden(texts: ProbeTexts = TEXTS, *, sha256: str = SHA256) -> Golden:
+def golden(texts: ProbeTexts = TEXTS, *, sha256: str = SHA256, model: Model = Model()) -> Golden:
     """Give the vectors of the good model."""
-    model = Model()
     return Golden(
         model_sha256=sha256,
-        dimension=DIMENSION,
+        dimension=model.size,
         made_by={"engine": "made up", "device": "cpu", "dtype": "float32"},
         texts=texts.golden,
         vectors={text.id: encode(model.vector(text.text, text.task)) for text in texts.golden},
@@ -266,3 +284,17 @@ def failed() -> Report:
     )
     odd = CheckResult(code="EMB010", title="bits", status=Status.WARN, detail="a warning, with: commas")
     return found.model_copy(update={"results": (*found.results, odd)})
+
+
+LARGE = Model(size=768, knows=True)
+"""A good model of the real size, for the shipped texts."""
+
+
+def large_evidence(sha256: str, size: int, *, model: Model = LARGE) -> Evidence:
+    """Evidence of a project that pins a model file of its own, for the shipped texts."""
+    return evidence().model_copy(
+        update={
+            "embeddings": embeddings(model, texts=shipped_texts()),
+            "weights": WeightsEvidence(file="model.gguf", size=size, sha256=sha256),
+        }
+    )
