@@ -11,7 +11,7 @@ from typing import Literal
 from nomic_scaffold.adapters import lock_files, project, pypi, reach
 from nomic_scaffold.checks.machine import Need, needs
 from nomic_scaffold.errors import InputError, StaleLockError, UnavailableError, UsageError
-from nomic_scaffold.formats import lock_check, lock_inputs, pylock
+from nomic_scaffold.formats import environment_yml, lock_check, lock_inputs, pylock
 from nomic_scaffold.models.lock import LockedPackage, LockPaths, PypiLock
 from nomic_scaffold.models.prefix import Prefix, Provider
 from nomic_scaffold.models.progress import Progress
@@ -218,12 +218,11 @@ def locked_packages(
     Raises StaleLockError when its inputs have changed since, InputError when it has nothing for the platform.
     """
     paths = LockPaths(accelerator=accelerator)
-    inputs = lock_inputs.read(
-        lock_files.read_text(root / "environment.yml"), lock_files.read_text(root / lock_inputs.SCAFFOLD)
-    )
+    texts = {name: lock_files.read_text(root / name) for name in (environment_yml.NAME, lock_inputs.SCAFFOLD)}
+    inputs = lock_inputs.read(texts[environment_yml.NAME], texts[lock_inputs.SCAFFOLD])
     of_it = [item for item in inputs if (item.accelerator, item.platform) == (accelerator, platform)]
     head = lock_files.read_head(root / paths.lock)
-    for finding in lock_check.compare(of_it, {accelerator: _only(head, platform)}):
+    for finding in lock_check.compare(of_it, {accelerator: _only(head, platform)}, texts):
         match finding.kind:
             case "missing":
                 raise InputError(finding.message, path=finding.file, hint="nomic-scaffold lock")
