@@ -113,6 +113,17 @@ def test_what_changed_is_named(locked: Site, path: str, old: str, new: str, word
     assert [str(finding) for finding in check(locked.root)] == [words]
 
 
+def test_a_package_that_was_edited_by_hand_is_found_and_locked_again(locked: Site) -> None:
+    text = locked.text()
+    start = text.index("package:")
+    (locked.root / "conda-lock.yml").write_text(text[:start] + text[start:].replace("numpy-2.1.0", "numpy-2.0.0", 1))
+    assert [str(finding) for finding in check(locked.root)] == [
+        "conda-lock.yml: its packages for linux-64 are not those that were locked"
+    ]
+    locked.lock()
+    assert locked.text() == text
+
+
 @pytest.mark.parametrize(
     ("path", "words"),
     [

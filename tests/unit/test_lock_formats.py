@@ -53,7 +53,14 @@ def unique(found: list[LockedPackage]) -> list[LockedPackage]:
 def lock_of(found: list[LockedPackage], platforms: list[Platform]) -> LockText:
     lines = ("channel 1 conda-forge", "conda environment.yml numpy >=2")
     made = [
-        LockRecord(platform=item, digest=lock_inputs.digest(lines), inputs=lines, solver="s/1", pypi="none")
+        LockRecord(
+            platform=item,
+            digest=lock_inputs.digest(lines),
+            inputs=lines,
+            packages=conda_lock.packages_digest(conda_lock.blocks([p for p in found if p.platform is item])),
+            solver="s/1",
+            pypi="none",
+        )
         for item in platforms
     ]
     return LockText(
@@ -156,6 +163,7 @@ def test_the_head_of_a_lock_gives_back_what_it_was_made_from(asked: dict[Platfor
             platform=platform,
             digest=lock_inputs.digest(lines),
             inputs=lines,
+            packages="1" * 64,
             solver="py-rattler/0.28.0",
             pypi=pypi,  # type: ignore[arg-type]
             left_out=("gpt4all",) if pypi == "locked" else (),
@@ -212,7 +220,7 @@ def test_an_explicit_file_lists_every_conda_package_once_in_an_order_of_its_own(
     found: list[LockedPackage], shuffle: random.Random
 ) -> None:
     found = [package for package in unique(found) if package.platform is Platform.LINUX_64]
-    record = LockRecord(platform=Platform.LINUX_64, digest="0" * 64, inputs=(), solver="s", pypi="none")
+    record = LockRecord(platform=Platform.LINUX_64, digest="0" * 64, inputs=(), packages="", solver="s", pypi="none")
     other = list(found)
     shuffle.shuffle(other)
     for sha256 in (False, True):

@@ -75,6 +75,24 @@ def revision(root: Path) -> str | None:
     return done.stdout.strip() if done.returncode == 0 else None
 
 
+def commit(root: Path, name: str) -> str | None:
+    """Give the commit that `name` (a branch, tag, hash, `HEAD~2`) stands for; None when there is none."""
+    git = shutil.which("git")
+    if git is None or name.startswith("-"):
+        return None
+    done = _run(git, root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def show(root: Path, name: str, path: str) -> str | None:
+    """Give the text of a file, by its path in `root`, as it was at a commit; None when it was not there."""
+    git, found = shutil.which("git"), commit(root, name)
+    if git is None or found is None:
+        return None
+    done = _run(git, root, "show", f"{found}:./{path}")
+    return done.stdout if done.returncode == 0 else None
+
+
 def _failed(root: Path, done: subprocess.CompletedProcess[str]) -> FirstCommit:
     shutil.rmtree(root / ".git", ignore_errors=True)
     return FirstCommit(outcome="failed", detail=(done.stderr.strip().splitlines() or ["no reason given"])[-1])

@@ -172,7 +172,10 @@ def check(root: Path) -> tuple[Finding, ...]:
     texts = {name: read_text(root / name) for name in (ENVIRONMENT, SCAFFOLD)}
     inputs = lock_inputs.read(texts[ENVIRONMENT], texts[SCAFFOLD])
     heads = {name: read_head(root / LockPaths(accelerator=name).lock) for name in accelerators(inputs)}
-    found = list(lock_check.compare(inputs, heads, texts))
+    digests = {
+        name: conda_lock.package_digests(derived_text(root / LockPaths(accelerator=name).lock) or "") for name in heads
+    }
+    found = list(lock_check.compare(inputs, heads, digests, texts))
     if not found:
         found += _derived_findings(root, inputs)
     requirements, python = lock_inputs.pypi(texts[SCAFFOLD])

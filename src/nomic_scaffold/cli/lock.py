@@ -44,6 +44,19 @@ from nomic_scaffold.workflows.lock import LockResult, Wanted
     help="Give up on channels that take longer.",
 )
 @click.option("--conda-only", is_flag=True, help="Leave out what comes from a PyPI index.")
+@click.option(
+    "--merge-driver",
+    nargs=4,
+    metavar="BASE OURS THEIRS PATH",
+    help="Merge a lock for git; docs/how-to/locks.md says how git is told.",
+)
+@click.option(
+    "--lint",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    multiple=True,
+    metavar="FILE",
+    help="Judge this conda-lock file, whoever wrote it; needs no project. Repeatable.",
+)
 @click.pass_obj
 def command(
     options: Options,
@@ -57,6 +70,8 @@ def command(
     repodata: Path | None,
     timeout: float,
     conda_only: bool,
+    merge_driver: tuple[str, str, str, str] | None,
+    lint: tuple[Path, ...],
 ) -> int:
     """Solve every variant for every platform and write the locks.
 
@@ -64,6 +79,10 @@ def command(
     Nothing is written unless everything could be solved.
     """
     shape = options.format_in("console", "json")
+    if merge_driver:
+        return _merge(*merge_driver)
+    if lint:
+        return _lint(lint, shape)
     root = options.root()
     if check:
         if upgrade or fresh or platform or variant or exclude_newer or repodata or conda_only:
@@ -108,6 +127,29 @@ def _check(root: Path, shape: str, *, quiet: bool) -> int:
     if not quiet:
         click.echo("every lock matches its inputs", err=True)
     return ExitCode.OK
+
+
+def _merge(base: str, ours: str, theirs: str, path: str) -> int:
+    done = workflow.merge(Path(base), Path(ours), Path(theirs), path=path)
+    if done:
+        click.echo(f"{path}: merged; now: nomic-scaffold lock", err=True)
+    return ExitCode.OK if done else ExitCode.CHECK_FAILED
+
+
+def _lint(paths: tuple[Path, ...], shape: str) -> int:
+    from nomic_scaffold.models.report import Status
+
+    results = workflow.lint(paths)
+    failed = [result for result in results if result.status is Status.FAIL]
+    if shape == "json":
+        click.echo(json.dumps([result.model_dump(mode="json") for result in results], indent=1))
+    else:
+        for result in results:
+            colour = {Status.PASS: "green", Status.FAIL: "red"}.get(result.status, "yellow")
+            click.echo(f"{click.style(f'{result.status:<7}', fg=colour)} {result.code}  {result.title}")
+            if result.status is not Status.PASS and result.detail:
+                click.echo(f"                {result.detail}")
+    return ExitCode.CHECK_FAILED if failed else ExitCode.OK
 
 
 def _tell(result: LockResult) -> None:

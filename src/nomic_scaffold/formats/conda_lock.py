@@ -6,6 +6,7 @@ what conda-lock writes, and that it reads them, is held by tests/adapters/test_l
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,6 +22,7 @@ from nomic_scaffold.models.variant import Accelerator, Platform
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 _BLOCK = re.compile(r"(?m)^(?=- name: )")
+_PLATFORM = re.compile(r"(?m)^  platform: (\S+)$")
 _FIELD = re.compile(r"(?m)^(?:- |  )(name|version|manager|platform): '?([^'\n]+)'?$")
 _ARCHIVE = re.compile(r"^(?P<name>.+)-(?P<version>[^-]+)-(?P<build>[^-]+)\.(?:conda|tar\.bz2)$")
 
@@ -104,6 +106,22 @@ def subset(text: str, platforms: Iterable[Platform]) -> str:
     return join(kept, _accelerator_of_header(text))
 
 
+def package_digests(text: str) -> dict[str, str]:
+    """Hash the text of each platform's packages, as records hold it; fast, since `lock --check` asks."""
+    rest = text.partition("\npackage:")[2].removeprefix("\n")
+    found: dict[str, list[str]] = {}
+    for part in _BLOCK.split(rest):
+        match = _PLATFORM.search(part)
+        if match:
+            found.setdefault(match[1], []).append(part)
+    return {platform: _digest(parts) for platform, parts in found.items()}
+
+
+def packages_digest(written: Iterable[Block]) -> str:
+    """Hash the packages of one platform, in the order in which a file has them."""
+    return _digest(block.text for block in sorted(written, key=lambda block: block.key))
+
+
 def blocks(packages: Sequence[LockedPackage]) -> tuple[Block, ...]:
     """Write packages as conda-lock does."""
     if not packages:
@@ -144,6 +162,10 @@ def archive(url: str) -> tuple[str, str, str] | None:
     """Read name, version and build string of a conda package from its URL."""
     match = _ARCHIVE.match(url.partition("#")[0].rsplit("/", 1)[-1])
     return (match["name"], match["version"], match["build"]) if match else None
+
+
+def _digest(parts: Iterable[str]) -> str:
+    return hashlib.sha256("".join(parts).encode("utf-8")).hexdigest()
 
 
 def _lock_file(data: Mapping[str, Any], accelerator: Accelerator | None) -> LockFile:

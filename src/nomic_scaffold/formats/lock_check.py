@@ -31,16 +31,21 @@ class Finding:
 
 
 def compare(
-    inputs: Sequence[LockInputs], heads: Mapping[Accelerator, Head], texts: Mapping[str, str]
+    inputs: Sequence[LockInputs],
+    heads: Mapping[Accelerator, Head],
+    digests: Mapping[Accelerator, Mapping[str, str]],
+    texts: Mapping[str, str],
 ) -> tuple[Finding, ...]:
     """Hold what is asked for now against what each lock says that it was made from.
 
-    `texts` are environment.yml and scaffold.toml, for the lines of what is not a requirement.
+    `digests` are those of the packages of each platform, as they stand in the file; `texts` are environment.yml and
+    scaffold.toml, for the lines of what is not a requirement.
     """
     found: list[Finding] = []
     for accelerator in dict.fromkeys(item.accelerator for item in inputs):
         of_it = [item for item in inputs if item.accelerator is accelerator]
-        found += _lock(of_it, heads.get(accelerator, "missing"), LockPaths(accelerator=accelerator).lock, texts)
+        lock = LockPaths(accelerator=accelerator).lock
+        found += _lock(of_it, heads.get(accelerator, "missing"), digests.get(accelerator, {}), lock, texts)
     # A changed line of environment.yml concerns every lock: it is told once.
     once: dict[tuple[str, int | None, str], Finding] = {}
     for finding in found:
@@ -53,12 +58,14 @@ def fresh(inputs: LockInputs, head: Head) -> LockRecord | None:
     if isinstance(head, str):
         return None
     record = next((record for record in head if record.platform == inputs.platform), None)
-    if record is None or record.digest != lock_inputs.digest(lock_inputs.lines(inputs)):
+    if record is None or record.merged or record.digest != lock_inputs.digest(lock_inputs.lines(inputs)):
         return None
     return record
 
 
-def _lock(inputs: Sequence[LockInputs], head: Head, lock: str, texts: Mapping[str, str]) -> Iterable[Finding]:
+def _lock(
+    inputs: Sequence[LockInputs], head: Head, digests: Mapping[str, str], lock: str, texts: Mapping[str, str]
+) -> Iterable[Finding]:
     if head == "missing":
         yield Finding(kind="missing", message="is missing", file=lock, lock=lock)
         return
@@ -79,6 +86,12 @@ def _lock(inputs: Sequence[LockInputs], head: Head, lock: str, texts: Mapping[st
             yield Finding(kind="foreign", message="its head was edited by hand", file=lock, lock=lock)
             continue
         yield from _changes(item, record, lock, texts)
+        if record.merged:
+            message = f"both sides of a merge changed {item.platform}, and it was not locked since"
+            yield Finding(kind="changed", message=message, file=lock, lock=lock)
+        elif record.packages != digests.get(item.platform):
+            message = f"its packages for {item.platform} are not those that were locked"
+            yield Finding(kind="foreign", message=message, file=lock, lock=lock)
         if item.pip and record.pypi != "locked":
             incomplete.append(item.platform)
     if incomplete:

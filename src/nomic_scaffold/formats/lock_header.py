@@ -64,10 +64,12 @@ def _read(
         platform=platform,
         digest=fields["digest"],
         inputs=tuple(line for line, platforms in inputs if platforms is None or platform in platforms),
+        packages=fields.get("packages", "").removeprefix("sha256:"),
         solver=fields.get("solver", ""),
         pypi=_STATES.get(fields.get("pypi", ""), "missing"),
         left_out=tuple(fields["left-out"].split(",")) if "left-out" in fields else (),
         exclude_newer=fields.get("exclude-newer"),
+        merged=fields.get("merged") == "yes",
     )
 
 
@@ -75,10 +77,12 @@ def _record(record: LockRecord) -> str:
     parts = [
         f"{record.platform}",
         f"inputs=sha256:{record.digest}",
+        f"packages=sha256:{record.packages}",
         f"solver={record.solver}",
         f"pypi={record.pypi}",
         f"left-out={','.join(record.left_out)}" if record.left_out else "",
         f"exclude-newer={record.exclude_newer}" if record.exclude_newer else "",
+        "merged=yes" if record.merged else "",
     ]
     return " ".join(part for part in parts if part)
 

@@ -102,6 +102,8 @@ class LockRecord:
     """sha256 of `inputs`."""
     inputs: tuple[str, ...]
     """The lines of formats/lock_inputs.py."""
+    packages: str
+    """sha256 of the text of the platform's packages: an edit or a merge of the list does not pass for a solve."""
     solver: str
     """e.g. `py-rattler/0.28.0`."""
     pypi: PypiPart
@@ -110,6 +112,8 @@ class LockRecord:
     """PyPI packages of an extra that have no file for this platform."""
     exclude_newer: str | None = None
     """The date after which packages were not looked at, if one was given."""
+    merged: bool = False
+    """Two locks were joined by the merge driver, and nobody has solved since."""
 
 
 @dataclass(frozen=True, kw_only=True)

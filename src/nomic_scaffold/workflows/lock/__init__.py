@@ -4,7 +4,8 @@
 """
 
 from nomic_scaffold.adapters.lock_files import check, read_inputs
+from nomic_scaffold.workflows.lock.other import lint, merge
 from nomic_scaffold.workflows.lock.run import lock
 from nomic_scaffold.workflows.lock.wanted import LockedVariant, LockResult, Wanted
 
-__all__ = ["LockResult", "LockedVariant", "Wanted", "check", "lock", "read_inputs"]
+__all__ = ["LockResult", "LockedVariant", "Wanted", "check", "lint", "lock", "merge", "read_inputs"]

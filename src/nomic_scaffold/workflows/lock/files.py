@@ -69,20 +69,23 @@ def _pieces(
     blocks = [block for block in (old.blocks if old else ()) if block.platform in stays]
     for platform, variant in touched.items():
         assert hashes is not None
-        records.append(_record(variant, solver=solver, exclude_newer=exclude_newer))
+        new = conda_lock.blocks(variant.packages)
+        digest = conda_lock.packages_digest(new)
+        records.append(_record(variant, packages=digest, solver=solver, exclude_newer=exclude_newer))
         content_hash[platform] = (hashes.whole if variant.complete else hashes.conda_only)[platform]
-        blocks += conda_lock.blocks(variant.packages)
+        blocks += new
     channels = hashes.channels if hashes else old.channels if old else ()
     return LockText(records=tuple(records), content_hash=content_hash, channels=tuple(channels), blocks=tuple(blocks))
 
 
-def _record(variant: Variant, *, solver: str, exclude_newer: str | None) -> LockRecord:
+def _record(variant: Variant, *, packages: str, solver: str, exclude_newer: str | None) -> LockRecord:
     lines = lock_inputs.lines(variant.inputs)
     before = variant.record
     return LockRecord(
         platform=variant.inputs.platform,
         digest=lock_inputs.digest(lines),
         inputs=lines,
+        packages=packages,
         solver=solver if variant.solve or before is None else before.solver,
         pypi="none" if not variant.inputs.pip else "locked" if variant.complete else "missing",
         left_out=variant.left_out,

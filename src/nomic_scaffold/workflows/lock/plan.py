@@ -51,6 +51,8 @@ class OldLock:
 
     pieces: LockText | None
     packages: tuple[LockedPackage, ...]
+    digests: Mapping[str, str]
+    """Platform -> what its record ought to say of its packages."""
 
 
 def read_old(root: Path, accelerators: Sequence[Accelerator]) -> dict[Accelerator, OldLock]:
@@ -66,7 +68,8 @@ def read_old(root: Path, accelerators: Sequence[Accelerator]) -> dict[Accelerato
         except InputError:
             pieces, packages = None, ()
         sized = tuple(replace(package, size=known.get(package.sha256 or "")) for package in packages)
-        found[accelerator] = OldLock(pieces=pieces, packages=sized)
+        digests = conda_lock.package_digests(text)
+        found[accelerator] = OldLock(pieces=pieces, packages=sized, digests=digests)
     return found
 
 
@@ -89,6 +92,8 @@ def _plan(selected: Sequence[LockInputs], old: Mapping[Accelerator, OldLock], wa
         conda = tuple(package for package in before if package.manager == "conda")
         pip = tuple(package for package in before if package.manager == "pip")
         record = lock_check.fresh(inputs, lock.pieces.records) if lock.pieces else None
+        if record and record.packages != lock.digests.get(inputs.platform):
+            record = None
         solve = (
             record is None
             or not conda
@@ -98,6 +103,7 @@ def _plan(selected: Sequence[LockInputs], old: Mapping[Accelerator, OldLock], wa
         )
         locked = record is not None and record.pypi == "locked"
         index = bool(inputs.pip) and (solve or not locked or bool(moved & {package.name for package in pip}))
+        complete = not inputs.pip or (locked and not solve)
         yield Variant(
             inputs=inputs,
             before=before,
@@ -105,7 +111,8 @@ def _plan(selected: Sequence[LockInputs], old: Mapping[Accelerator, OldLock], wa
             solve=solve,
             index=index and wanted.pypi,
             conda=conda,
-            pip=pip if inputs.pip else (),
-            complete=not inputs.pip or (locked and not solve),
+            # Beside another conda part the old pip part is only a preference.
+            pip=pip if inputs.pip and (complete or wanted.pypi) else (),
+            complete=complete,
             left_out=record.left_out if record else (),
         )
