@@ -65,6 +65,7 @@ svg line.bar{stroke:var(--warn);stroke-width:2;stroke-dasharray:5 3}
 svg text.bar{fill:var(--warn);font-size:10px;font-weight:600}
 svg .dot{fill:var(--mark)}svg .ring{fill:var(--paper);stroke:var(--mark);stroke-width:1.8}
 svg .cross{stroke:var(--fail);stroke-width:2.4;fill:none}
+@media (max-width:640px){.chain li{grid-template-columns:1fr auto}.chain code{grid-column:1/-1}}
 @media print{main{max-width:none;padding:0}details:not([open])>*{display:block}}
 """
     + _shades(_LIGHT, dark_text="#1d2430", light_text="#fff", turn=6, rising=True)

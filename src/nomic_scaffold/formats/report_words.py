@@ -98,5 +98,5 @@ def language_verdict(row: LanguageRow) -> str:
     if not row.readable:
         return "can't read"
     if row.understood is None:
-        return "reads; not tested"
+        return "tokens known; not tested"
     return "reads" if row.understood else "reads, confuses"

@@ -115,7 +115,9 @@ def _languages(report: Report) -> RenderableType:
     for name, justify in (("language", "left"), ("[UNK]", "right"), ("margin", "right"), ("recall@1", "right")):
         table.add_column(Text(name), justify="right" if justify == "right" else "left")
     table.add_column("verdict")
-    for row in report.figures.languages:
+    rows = report.figures.languages
+    tested = [row for row in rows if row.asked or row.margin is not None]
+    for row in tested:
         good = row.readable and row.understood is not False
         table.add_row(
             Text(row.name + (" (named)" if row.asked else ""), style="bold" if row.asked else ""),
@@ -125,7 +127,13 @@ def _languages(report: Report) -> RenderableType:
             Text(language_verdict(row), style="green" if good else "yellow"),
         )
     title = Text.assemble(("What the model reads  ", "bold"), "only languages named in scaffold.toml are judged")
-    return Group(title, table)
+    others = [row for row in rows if row not in tested]
+    lines = [
+        Text.assemble((f"{words}: ", "dim"), ", ".join(row.name for row in others if row.readable is readable))
+        for readable, words in ((True, "tokens known, not tested"), (False, "can't read"))
+        if any(row.readable is readable for row in others)
+    ]
+    return Group(title, table, *lines)
 
 
 def _chain(report: Report, console: Console) -> RenderableType:
