@@ -175,7 +175,7 @@ def check(root: Path) -> tuple[Finding, ...]:
     digests = {
         name: conda_lock.package_digests(derived_text(root / LockPaths(accelerator=name).lock) or "") for name in heads
     }
-    found = list(lock_check.compare(inputs, heads, digests, texts))
+    found = list(lock_check.compare(inputs, heads, texts, digests=digests))
     if not found:
         found += _derived_findings(root, inputs)
     requirements, python = lock_inputs.pypi(texts[SCAFFOLD])

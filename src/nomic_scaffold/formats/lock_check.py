@@ -33,19 +33,22 @@ class Finding:
 def compare(
     inputs: Sequence[LockInputs],
     heads: Mapping[Accelerator, Head],
-    digests: Mapping[Accelerator, Mapping[str, str]],
     texts: Mapping[str, str],
+    *,
+    digests: Mapping[Accelerator, Mapping[str, str]] | None = None,
 ) -> tuple[Finding, ...]:
     """Hold what is asked for now against what each lock says that it was made from.
 
-    `digests` are those of the packages of each platform, as they stand in the file; `texts` are environment.yml and
-    scaffold.toml, for the lines of what is not a requirement.
+    `texts` are environment.yml and scaffold.toml, for the lines of what is not a requirement; `digests` those of the
+    packages of each platform as they stand in the file, None where nobody read so far.
     """
     found: list[Finding] = []
     for accelerator in dict.fromkeys(item.accelerator for item in inputs):
         of_it = [item for item in inputs if item.accelerator is accelerator]
         lock = LockPaths(accelerator=accelerator).lock
-        found += _lock(of_it, heads.get(accelerator, "missing"), digests.get(accelerator, {}), lock, texts)
+        found += _lock(
+            of_it, heads.get(accelerator, "missing"), None if digests is None else digests[accelerator], lock, texts
+        )
     # A changed line of environment.yml concerns every lock: it is told once.
     once: dict[tuple[str, int | None, str], Finding] = {}
     for finding in found:
@@ -64,7 +67,7 @@ def fresh(inputs: LockInputs, head: Head) -> LockRecord | None:
 
 
 def _lock(
-    inputs: Sequence[LockInputs], head: Head, digests: Mapping[str, str], lock: str, texts: Mapping[str, str]
+    inputs: Sequence[LockInputs], head: Head, digests: Mapping[str, str] | None, lock: str, texts: Mapping[str, str]
 ) -> Iterable[Finding]:
     if head == "missing":
         yield Finding(kind="missing", message="is missing", file=lock, lock=lock)
@@ -89,7 +92,7 @@ def _lock(
         if record.merged:
             message = f"both sides of a merge changed {item.platform}, and it was not locked since"
             yield Finding(kind="changed", message=message, file=lock, lock=lock)
-        elif record.packages != digests.get(item.platform):
+        elif digests is not None and record.packages != digests.get(item.platform):
             message = f"its packages for {item.platform} are not those that were locked"
             yield Finding(kind="foreign", message=message, file=lock, lock=lock)
         if item.pip and record.pypi != "locked":
