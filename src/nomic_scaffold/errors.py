@@ -54,7 +54,19 @@ class InputError(ScaffoldError):
 
 
 class StaleLockError(InputError):
-    """A lock no longer matches its inputs (exit 3)."""
+    """A lock no longer matches its inputs (exit 3); `findings` are its reasons where there are several."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        path: Path | str | None = None,
+        line: int | None = None,
+        hint: str | None = None,
+        findings: tuple[InputError, ...] = (),
+    ) -> None:
+        super().__init__(message, path=path, line=line, hint=hint)
+        self.findings = findings
 
 
 class UnsolvableError(ScaffoldError):

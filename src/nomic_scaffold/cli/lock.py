@@ -10,7 +10,7 @@ import click
 
 from nomic_scaffold.cli.options import Options
 from nomic_scaffold.cli.progress import progress_for
-from nomic_scaffold.errors import ExitCode, StaleLockError, UsageError
+from nomic_scaffold.errors import ExitCode, InputError, StaleLockError, UsageError
 from nomic_scaffold.workflows import lock as workflow
 from nomic_scaffold.workflows.lock import LockResult, Wanted
 
@@ -123,7 +123,8 @@ def _check(root: Path, shape: str, *, quiet: bool) -> int:
     if findings:
         first, *others = [str(item) for item in findings]
         more = "".join(f"\n       {line}" for line in others)
-        raise StaleLockError(f"{first}{more}", hint="nomic-scaffold lock")
+        places = tuple(InputError(item.message, path=item.file, line=item.line) for item in findings)
+        raise StaleLockError(f"{first}{more}", hint="nomic-scaffold lock", findings=places)
     if not quiet:
         click.echo("every lock matches its inputs", err=True)
     return ExitCode.OK

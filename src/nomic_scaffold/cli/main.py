@@ -124,6 +124,8 @@ def run(arguments: list[str]) -> int:
         if verbose:
             _traceback()
         _complain(error.message, hint=error.hint)
+        if os.environ.get("GITHUB_ACTIONS") == "true":
+            _annotate(error)
         return error.exit_code
     except BrokenPipeError:
         return ExitCode.UNAVAILABLE
@@ -142,6 +144,18 @@ def _complain(message: str, *, hint: str | None = None) -> None:
     click.echo(click.style("error: ", fg="red", bold=True) + message, err=True)
     if hint:
         click.echo(click.style("hint:  ", fg="cyan") + hint, err=True)
+
+
+def _annotate(error: ScaffoldError) -> None:
+    """Have GitHub show an error at the line of the project's file that it is about."""
+    from nomic_scaffold.errors import InputError, StaleLockError
+    from nomic_scaffold.formats.github_command import annotation
+
+    for one in (isinstance(error, StaleLockError) and error.findings) or (error,):
+        path, line = (one.path, one.line) if isinstance(one, InputError) else (None, None)
+        told = one.message + (f"\nNext: {error.hint}" if error.hint else "")
+        file = None if path is None or Path(path).is_absolute() else Path(path).as_posix()
+        click.echo(annotation(told, title="nomic-scaffold", file=file, line=line), nl=False, err=True)
 
 
 def _traceback() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nomic_scaffold.formats.github_command import annotation
 from nomic_scaffold.models.report import CheckResult, Report, Status
 
 _COMMANDS = {Status.FAIL: "error", Status.UNKNOWN: "error", Status.WARN: "warning"}
@@ -13,21 +14,12 @@ def render(report: Report) -> str:
 
 
 def _line(result: CheckResult) -> str:
-    properties = []
-    if result.place is not None:
-        properties.append(f"file={_property(result.place.file)}")
-        if result.place.line:
-            properties.append(f"line={result.place.line}")
-    properties.append(f"title={_property(f'{result.code} {result.title}')}")
+    place = result.place
     unseen = "could not be looked at: " if result.status is Status.UNKNOWN else ""
-    message = unseen + (result.detail or result.title) + (f"\nNext: {result.hint}" if result.hint else "")
-    return f"::{_COMMANDS[result.status]} {','.join(properties)}::{_data(message)}\n"
-
-
-def _data(text: str) -> str:
-    """Escape a message: actions/toolkit packages/core/src/command.ts."""
-    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-
-
-def _property(text: str) -> str:
-    return _data(text).replace(":", "%3A").replace(",", "%2C")
+    return annotation(
+        unseen + (result.detail or result.title) + (f"\nNext: {result.hint}" if result.hint else ""),
+        title=f"{result.code} {result.title}",
+        level=_COMMANDS[result.status],
+        file=place.file if place else None,
+        line=place.line if place else None,
+    )
