@@ -1,6 +1,6 @@
 """Run by a Python with torch and transformers: embed texts with the official weights, and with one step done wrong.
 
-    python wrong_model.py JOB.json > vectors.json
+    python wrong_model.py JOB.json > vectors.jsonl
 
 The job names the folder of the generated package (its file reader and tokenizer are used), the model file, the texts
 and the mistakes. Written against transformers' own class, so that it shares no code with the engines under test.
@@ -169,13 +169,10 @@ def _state(weights: object) -> dict[str, torch.Tensor]:
 def main() -> None:
     job = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     official = Official(Path(job["package"]), Path(job["file"]))
-    done = {}
     for mistake, items in job["mistakes"].items():
         rows = official.embed(items, mistake)
-        done[mistake] = {
-            name: base64.b64encode(row.astype("<f4").tobytes()).decode("ascii") for name, row in rows.items()
-        }
-    json.dump(done, sys.stdout)
+        encoded = {name: base64.b64encode(row.astype("<f4").tobytes()).decode("ascii") for name, row in rows.items()}
+        print(json.dumps({"mistake": mistake, "rows": encoded}), flush=True)
 
 
 if __name__ == "__main__":
