@@ -8,31 +8,31 @@ from collections.abc import Iterable
 from nomic_scaffold.models.lock import Requirement
 
 _PREFIX = "Cannot solve the request because of: "
-_NAME = re.compile(r"^[\s│├└─]*([A-Za-z0-9_.-]+)")
+_NAME = re.compile(r"^\s*([A-Za-z0-9_.-]+)")
+_TREE = " │├└─"
+_REASONS = ("no candidates", "is excluded", "conflicts with", "cannot be installed because there are no", "was locked")
 
 
 def sentence(explanation: str) -> str:
-    """Shorten rattler's tree to one sentence: what can't be had, and the first reason below it."""
+    """Shorten rattler's tree to one sentence: what can't be had, and the first reason below it.
+
+    The last branch at the top is the one that fails; those before it say what it conflicts with.
+    """
     rows = [row.rstrip() for row in explanation.removeprefix(_PREFIX).splitlines() if row.strip()]
     if not rows:
         return "there is no solution"
-    if len(rows) == 1 or not rows[0].endswith(":"):
-        return rows[0].rstrip(".:")
-    roots = [row for row in rows if row[:1] in "├└"]
-    root = roots[-1] if roots else rows[0]
-    below = rows[rows.index(root) + 1 :]
-    reason = next((row for row in below if "no candidates" in row or "conflicts" in row), None)
-    head = rows[0].rstrip(":") if rows[0].startswith(tuple(map(str, range(10)))) or not roots else _bare(root)
-    if rows[0].endswith("no viable options:"):
-        head = rows[0].rstrip(":")
-    return f"{head}; {_bare(reason)}" if reason and _bare(reason) not in head else head
+    roots = [row for row in rows if row[0] in "├└"]
+    top = rows[0] if rows[0].endswith("no viable options:") or not roots else roots[-1]
+    below = [row for row in rows[rows.index(top) + 1 :] if row[0] in _TREE]
+    reason = next((_bare(row) for row in below if any(words in row for words in _REASONS)), "")
+    head = _bare(top)
+    return head if not reason or reason in head else f"{head}; {reason}"
 
 
 def named(explanation: str, requirements: Iterable[Requirement]) -> tuple[Requirement, ...]:
     """Give the requirements that the explanation speaks of at its top."""
     rows = explanation.removeprefix(_PREFIX).splitlines()
-    top = [row for row in rows if row[:1] in "├└"] or rows[:1]
-    text = "\n".join([rows[0] if rows else "", *top])
+    text = "\n".join([*rows[:1], *(row for row in rows if row[:1] in "├└")])
     return tuple(
         item for item in requirements if re.search(rf"(?<![\w.-]){re.escape(name_of(item.text))}(?![\w-])", text)
     )
@@ -45,4 +45,4 @@ def name_of(requirement: str) -> str:
 
 
 def _bare(row: str) -> str:
-    return row.strip(" │├└─").rstrip(".:")
+    return row.strip(_TREE).rstrip(".:")
