@@ -93,13 +93,17 @@ def _option(option: click.Option, path: list[str], context: click.Context) -> st
     record = option.get_help_record(context)
     assert record is not None, option.name
     names, text = record
-    variable = "" if option.is_eager and not option.expose_value else "_".join([PREFIX, *path[1:], option.name or ""])
-    cells = (f"`{names}`", _prose(text), f"`{_variable(variable)}`" if variable else "")
+    name = variable(option, path)
+    cells = (f"`{names}`", _prose(text), f"`{name}`" if name else "")
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n"
 
 
-def _variable(name: str) -> str:
-    return re.sub(r"_+$", "", name).replace("-", "_").upper()
+def variable(option: click.Option, path: list[str]) -> str | None:
+    """Name the environment variable of an option; None for what only makes sense on the command line."""
+    if option.is_eager and not option.expose_value:
+        return None
+    automatic = "_".join([PREFIX, *path[1:], option.name or ""]).replace("-", "_").upper()
+    return str(option.envvar or automatic)
 
 
 def _kind(argument: click.Argument) -> str:

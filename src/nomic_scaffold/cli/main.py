@@ -64,7 +64,11 @@ class LazyGroup(click.Group):
 @click.option("-q", "--quiet", is_flag=True, help="Say only errors.")
 @click.option("-v", "--verbose", is_flag=True, help="Say more, with tracebacks of errors.")
 @click.option(
-    "--format", "format_", show_envvar=False, metavar="FORMAT", help="Shape of the output, e.g. console or json."
+    "--format",
+    "format_",
+    envvar="NOMIC_SCAFFOLD_FORMAT",
+    metavar="FORMAT",
+    help="Shape of the output, e.g. console or json.",
 )
 @click.option("--offline", is_flag=True, help="Use no network.")
 @click.option("--no-progress", is_flag=True, help="Draw no progress bars.")

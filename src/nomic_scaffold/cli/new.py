@@ -28,7 +28,13 @@ if TYPE_CHECKING:
 @click.command("new", short_help="Make a project: template, locks, first commit.")
 @click.argument("destination", metavar="DEST", type=click.Path(path_type=Path))
 @click.option("--defaults", is_flag=True, help="Ask nothing: take the default of all that no option gives.")
-@click.option("--from", "from_", type=click.Path(path_type=Path), help="Adopt this environment.yml.")
+@click.option(
+    "--from",
+    "from_",
+    envvar="NOMIC_SCAFFOLD_NEW_FROM",
+    type=click.Path(path_type=Path),
+    help="Adopt this environment.yml.",
+)
 @click.option("--no-git", is_flag=True, help="Make no repository and no first commit.")
 @click.option("--name", help="Name of the project, as people read it.  [default: the name of DEST]")
 @click.option("--package", help="Name of the Python package.  [default: made from the name]")

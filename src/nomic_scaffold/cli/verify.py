@@ -46,6 +46,7 @@ GROUPS = ("lock", "environment", "weights", "embeddings", "languages", "privacy"
 @click.option(
     "--format",
     "format_",
+    envvar="NOMIC_SCAFFOLD_VERIFY_FORMAT",
     type=click.Choice(FORMATS),
     metavar="FORMAT",
     help=f"One of {', '.join(FORMATS)}.  [default: console]",
