@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from tests.support.environments import nomic_environment, numpy_environment, torch_environment
@@ -9,6 +11,9 @@ from tests.support.projects import generated_project
 from tests.support.weights import official_weights
 
 __all__ = ["generated_project", "nomic_environment", "numpy_environment", "official_weights", "torch_environment"]
+
+# Two test processes on two cores: threads that wait for each other busily would make both crawl.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # Golden copies of generated projects hold tests that are not ours; tests inside an environment run there.
 collect_ignore_glob = ["data/*", "inside/*"]

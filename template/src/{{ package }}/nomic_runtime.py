@@ -105,10 +105,22 @@ class NomicRuntime:
                 model_path=str(self._folder),
                 allow_download=False,
                 device="cpu",
+                n_threads=_threads(),
             )
             # With allow_download=False gpt4all leaves this key out, and nomic 3.9 fails at the next call without it.
             self._client._embed4all.gpt4all.config.setdefault("filename", FILE)
             return answer
+
+
+def _threads() -> int:
+    """Give the cores that this process may use, or OMP_NUM_THREADS: gpt4all's threads wait for each other busily.
+
+    With its own default of four threads on two cores a short text takes 15 seconds while another process computes.
+    """
+    named = os.environ.get("OMP_NUM_THREADS", "")
+    if named.isdigit() and int(named) > 0:
+        return int(named)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextmanager
