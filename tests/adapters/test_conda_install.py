@@ -18,8 +18,9 @@ from nomic_scaffold.models.lock import LockedPackage
 from tests.support.channel import PLACEHOLDER, locked, mirrored, tiny_channel
 from tests.support.conda_environment import TINY, Bench, rewrite
 from tests.support.server import Served, serve
+from tests.support.wheels import PYTHON
 
-SITE = "lib/python3.11/site-packages"
+SITE = f"lib/python{PYTHON}/site-packages"
 
 
 @pytest.fixture(scope="module")

@@ -21,8 +21,9 @@ from tests.support.channel import locked, mirrored, tiny_channel, write
 from tests.support.conda_environment import TINY, Bench, rewrite
 from tests.support.conda_package import PLACEHOLDER, Package
 from tests.support.server import Served, serve
+from tests.support.wheels import PYTHON
 
-SITE = "lib/python3.11/site-packages"
+SITE = f"lib/python{PYTHON}/site-packages"
 NOTE = "conda-meta/nomic-scaffold.files"
 
 
