@@ -8,9 +8,17 @@ import pytest
 
 from tests.support.environments import nomic_environment, numpy_environment, torch_environment
 from tests.support.projects import generated_project
+from tests.support.tool_wheel import tool_wheel
 from tests.support.weights import official_weights
 
-__all__ = ["generated_project", "nomic_environment", "numpy_environment", "official_weights", "torch_environment"]
+__all__ = [
+    "generated_project",
+    "nomic_environment",
+    "numpy_environment",
+    "official_weights",
+    "tool_wheel",
+    "torch_environment",
+]
 
 # Two test processes on two cores: threads that wait for each other busily would make both crawl.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

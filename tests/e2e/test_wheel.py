@@ -15,21 +15,12 @@ pytestmark = pytest.mark.xdist_group("wheel")
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), str(ROOT)]
-    subprocess.run(command, check=True)
-    (built,) = folder.glob("*.whl")
-    return built
-
-
-@pytest.fixture(scope="module")
-def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def installed(tool_wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder with the installed command."""
     folder = tmp_path_factory.mktemp("clean") / "venv"
     venv.create(folder, with_pip=True)
     scripts = folder / ("Scripts" if os.name == "nt" else "bin")
-    subprocess.run([str(scripts / "python"), "-m", "pip", "install", "--quiet", str(wheel)], check=True)
+    subprocess.run([str(scripts / "python"), "-m", "pip", "install", "--quiet", str(tool_wheel)], check=True)
     return scripts
 
 
@@ -45,8 +36,8 @@ def run(scripts: Path, folder: Path, *arguments: str) -> subprocess.CompletedPro
     )
 
 
-def test_wheel_is_small(wheel: Path) -> None:
-    assert wheel.stat().st_size < 5_000_000
+def test_wheel_is_small(tool_wheel: Path) -> None:
+    assert tool_wheel.stat().st_size < 5_000_000
 
 
 def test_new_works_from_the_wheel_alone(installed: Path, tmp_path: Path) -> None:
