@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import mmap
+import struct
 from pathlib import Path
 
 import pytest
 
 from nomic_scaffold.formats.conda_package import python_layout
-from nomic_scaffold.formats.conda_prefix import entry_point_scripts, program_names, replaced
+from nomic_scaffold.formats.conda_prefix import entry_point_scripts, program_names, replaced, unsigned
 from nomic_scaffold.models.package import EntryPoint, FileMode
 from nomic_scaffold.models.variant import Platform
 
@@ -137,3 +138,25 @@ def test_entry_points_on_windows_are_a_script_and_a_launcher() -> None:
     )
     scripts = entry_point_scripts(point, prefix="C:\\e", python=python, platform=Platform.WIN_64)
     assert all(not script.lstrip().startswith(b"#!") for script in scripts)
+
+
+def mach_o(payload: bytes, signature: bytes, *, signed: bool = True) -> bytes:
+    """Make the skeleton of a program for macOS: a header, two commands, a payload, a signature."""
+    start = 32 + 72 + 16
+    linkedit = struct.pack("<2I16s4Q4I", 0x19, 72, b"__LINKEDIT", 0, len(signature), start, len(signature), 1, 1, 0, 0)
+    where = struct.pack("<4I", 0x1D if signed else 0x26, 16, start + len(payload), len(signature))
+    header = struct.pack("<8I", 0xFEEDFACF, 0x0100000C, 0, 2, 2, 88, 0, 0)
+    return header + linkedit + where + payload + signature
+
+
+def test_a_signature_of_macos_is_left_out_of_the_comparison() -> None:
+    assert unsigned(mach_o(b"code", b"one")) == unsigned(mach_o(b"code", b"another"))
+    assert unsigned(mach_o(b"code", b"one")) != unsigned(mach_o(b"evil", b"one"))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"\x7fELF" + bytes(100), mach_o(b"code", b"x", signed=False), mach_o(b"code", b"x")[:40], b"#!/bin/sh\n" * 9],
+)
+def test_what_is_no_signed_program_has_no_unsigned_form(data: bytes) -> None:
+    assert unsigned(data) is None

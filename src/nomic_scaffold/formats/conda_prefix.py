@@ -8,6 +8,7 @@ can be judged too. Sources: rattler's `install/prefix_replacement/` and `install
 from __future__ import annotations
 
 import re
+import struct
 from collections.abc import Iterator
 from mmap import mmap
 
@@ -19,6 +20,7 @@ Pieces = list[bytes | memoryview]
 
 _SHEBANG = re.compile(rb"^(#!(?:[ ]*)(/(?:\\ |[^ \n\r\t])*)(.*))$")
 _PYTHON = re.compile(rb"python(?:\d+(?:\.\d+)?)?")
+_MACH_O_64, _SEGMENT_64, _CODE_SIGNATURE = 0xFEEDFACF, 0x19, 0x1D
 _LONGEST = 127
 """Characters of a first line that every system takes; macOS takes 512, and rattler uses them there."""
 _LONGEST_MACOS = 512
@@ -120,6 +122,35 @@ def _shebangs(line: bytes, old: bytes, new: bytes, platform: Platform) -> Iterat
     if _PYTHON.fullmatch(program):
         yield b"#!/bin/sh\n'''exec' \"" + path + b'"' + options + b' "$0" "$@" #\'\'\''
     yield b"#!/usr/bin/env " + program + options
+
+
+def unsigned(data: bytes | mmap) -> bytes | None:
+    """Give a signed Mach-O program or library without its signature; None for anything else.
+
+    On macOS installers sign what they have written a prefix into, and each machine's signature is another. What remains
+    is all before the signature, with the sizes that depend on it (its own, and its segment's) zeroed.
+    """
+    magic, _, _, _, commands = struct.unpack_from("<5I", data) if len(data) >= 32 else (0, 0, 0, 0, 0)
+    if magic != _MACH_O_64:
+        return None
+    place, end, kept = 32, len(data), bytearray()
+    sizes: list[tuple[int, int]] = []
+    for _ in range(min(commands, 10_000)):
+        if place + 8 > len(data):
+            return None
+        command, size = struct.unpack_from("<2I", data, place)
+        if command == _CODE_SIGNATURE:
+            end = struct.unpack_from("<I", data, place + 8)[0]
+            sizes.append((place + 12, 4))
+        elif command == _SEGMENT_64 and data[place + 8 : place + 24].rstrip(b"\0") == b"__LINKEDIT":
+            sizes += [(place + 32, 8), (place + 48, 8)]
+        place += max(size, 8)
+    if end == len(data):
+        return None
+    kept += data[:end]
+    for start, length in sizes:
+        kept[start : start + length] = bytes(length)
+    return bytes(kept)
 
 
 _RATTLER = """{shebang}

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from nomic_scaffold.adapters.conda.expected import CLOBBERED, Expected, walk
+from nomic_scaffold.adapters.conda.expected import CLOBBERED, Expected, is_allowed, walk
 from nomic_scaffold.adapters.conda.pip_part import PipPackage
 from nomic_scaffold.adapters.conda.records import Record
 from nomic_scaffold.adapters.conda.signatures import Signature
@@ -194,7 +194,7 @@ class Examination:
                 self.found(job.path, "unreadable", job.owner, found.strerror or str(found))
                 continue
             self.bytes_read += found[1]
-            if found[0] not in job.allowed:
+            if not is_allowed(self._prefix / job.path, found[0], job.allowed):
                 self.found(job.path, "changed", job.owner, f"sha256 {found[0][:12]}…; {_when(job.modified)}")
         self._jobs = []
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import mmap
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import sys
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,10 @@ CLOBBERED = "__clobbers__"
 """Folder of a prefix where rattler puts a file whose place another package has taken: `<package>/<path>` in it."""
 LAUNCHERS = frozenset({"28b001bb9a72ae7a24242bfab248d767a1ac5dec981c672a3944f7a072375e9a"})
 """sha256 of the program that conda installers put beside entry points on Windows."""
+
+
+_UNSIGNED = "unsigned:"
+"""Stands before the sha256 of a content without its macOS signature."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +53,10 @@ class Expected:
     @property
     def size(self) -> int | None:
         """Bytes; None where they depend on the prefix."""
-        return None if self.source is None or self.source.file_mode == "text" else self.source.size
+        if self.source is None or self.source.file_mode == "text":
+            return None
+        signed_here = sys.platform == "darwin" and self.source.file_mode == "binary"
+        return None if signed_here else self.source.size
 
     @property
     def mode(self) -> int:
@@ -148,11 +156,28 @@ def _made(data: bytes | mmap.mmap, source: PackagedFile, prefix: str, platform: 
         for piece in pieces:
             hasher.update(piece)
             size += len(piece)
+        results.add((hasher.hexdigest(), size))
+        if platform is Platform.OSX_ARM64 and source.file_mode == "binary":
+            results |= _whatever_the_signature(b"".join(pieces))
         for piece in pieces:
             if isinstance(piece, memoryview):
                 piece.release()
-        results.add((hasher.hexdigest(), size))
     return frozenset(results)
+
+
+def _whatever_the_signature(data: bytes) -> set[tuple[str, int]]:
+    bare = conda_prefix.unsigned(data)
+    return set() if bare is None else {(_UNSIGNED + hashlib.sha256(bare).hexdigest(), -1)}
+
+
+def is_allowed(path: Path, digest: str, allowed: Container[str]) -> bool:
+    """Say whether a file with this sha256 holds one of the allowed contents, a signature of this machine apart."""
+    if digest in allowed:
+        return True
+    if sys.platform != "darwin":
+        return False
+    bare = conda_prefix.unsigned(path.read_bytes())
+    return bare is not None and _UNSIGNED + hashlib.sha256(bare).hexdigest() in allowed
 
 
 def empty_folders(prefix: Path) -> Iterator[Path]:

@@ -14,6 +14,7 @@ from nomic_scaffold.adapters.conda.expected import (
     Expected,
     empty_folders,
     expected_files,
+    is_allowed,
     made_contents,
     python_of,
     walk,
@@ -142,7 +143,7 @@ class Finish:
         for (path, owner, allowed), found in zip(
             unread, sha256_files([f"{top}/{path}" for path, _, _ in unread]), strict=True
         ):
-            if isinstance(found, OSError) or found[0] not in allowed:
+            if isinstance(found, OSError) or not is_allowed(top / path, found[0], allowed):
                 raise _not_whole(path, owner)
             noted[path] = signature(there[path], owner=owner, content=found[0])
         return noted
