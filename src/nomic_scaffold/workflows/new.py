@@ -140,8 +140,9 @@ def _conda_locks(root: Path) -> tuple[list[str], list[str]]:
         return [], ["conda-lock.yml is not there yet: no shipped lock is for these answers"]
     for name, text in made.items():
         _write(root / name, text)
-    incomplete = any(inputs.pip for inputs in wanted)
-    return list(made), ["the pip section of environment.yml is not locked yet"] if incomplete else []
+    if any(inputs.pip for inputs in wanted):
+        return list(made), ["the pip section of environment.yml is not locked yet: nomic-scaffold lock adds it"]
+    return list(made), []
 
 
 def _shipped(folder: str, pattern: str) -> list[Path]:
