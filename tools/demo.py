@@ -1,6 +1,6 @@
 """The whole chain on real input, one command at a time: `make demo`.
 
-Makes `demo/my first project`, its environment, the official weights, and verifies; a second run starts from what is there.
+Makes `demo/my-project`, its environment, the official weights, and verifies; a second run starts from what is there.
 Takes `--fresh` to start over.
 """
 
