@@ -60,12 +60,12 @@ class Official:
         if mistake == "vocab_file":
             return self.transformers_tokenizer(whole)
         tokenizer = self.tokenizers.build_tokenizer(self.weights.vocabulary)
-        if mistake == "cased":
+        if mistake in {"cased", "accents kept"}:
             from tokenizers.normalizers import BertNormalizer
 
-            tokenizer.normalizer = BertNormalizer(lowercase=False)
+            tokenizer.normalizer = BertNormalizer(lowercase=mistake != "cased", strip_accents=False)
         found = tokenizer.encode(whole).ids
-        return [*found[:511], found[-1]] if mistake == "cut off at 512" else found
+        return [*found[:511], found[-1]] if mistake == "cut off at 512" and len(found) > 512 else found
 
     def transformers_tokenizer(self, text: str) -> list[int]:
         from transformers import BertTokenizerFast

@@ -90,8 +90,15 @@ PRECISION = _declare(
 )
 QUANTISED = _declare(
     "quantised-file",
-    "all texts are off by about what quantised weights cost: the model file is a quantised one.",
+    "all texts are off by about what quantised weights cost: the model file, or what the runtime makes of it, is a "
+    "quantised one.",
     "nomic-scaffold weights pull",
+)
+COMPUTATION = _declare(
+    "other-computation",
+    "the vectors are kin to the golden ones, from the pinned weights, and all are off: a step of the computation is "
+    "another one (pooling, rotary positions, attention mask).",
+    "hold the project's code against the generated one: nomic-scaffold new in a fresh folder",
 )
 WEIGHTS = _declare(
     "other-weights",
@@ -104,10 +111,16 @@ UNNAMED = _declare(
     "nomic-scaffold verify --save-evidence evidence.json, and report it with that file",
 )
 
-SMALL = Tolerance(cosine_distance=1e-3, component=1e-2)
-"""What coarser arithmetic costs: float16 2e-7 and 3e-4, TF32 and bfloat16 up to 1.5e-4 and 3e-3, with room."""
+SMALL = Tolerance(cosine_distance=3e-4, component=4e-3)
+"""What coarser arithmetic costs: up to 1.5e-4 and 3e-3 (bfloat16); 8-bit weights cost 6e-4 to 1e-3 and 6e-3."""
 RELATED = 0.3
-"""Above this median 1 - cosine two vectors have nothing to do with each other; 4-bit weights stay far below."""
+"""Median 1 - cosine below which vectors are kin: 4-bit weights 0.15, another pooling 0.08, other weights above 0.6."""
+QUANTISED_LITTLE = 0.01
+"""Median 1 - cosine that 8-bit weights stay far below, and that no wrong step of the computation is known to reach."""
+COLLAPSED = 0.05
+"""Median 1 - cosine between texts; 0.003 when every word is [UNK], 0.5 for right vectors."""
+SAME = 1e-6
+"""1 - cosine of vectors that are one and the same."""
 
 
 @dataclass(frozen=True)
@@ -146,26 +159,22 @@ def likeliest(pattern: Pattern) -> Cause:
 
 
 def _vocabulary(p: Pattern) -> Cause | None:
-    if p.unknown_share and min(p.unknown_share.values()) > 0.9:
+    """Each word one [UNK]: vectors go by the number of words only, and all are near each other."""
+    shares = p.unknown_share.values()
+    if shares and min(shares) > 0.9:
         return VOCABULARY
-    # Each word one [UNK]: texts with equally many words are the same, and all are alike.
-    by_words: dict[tuple[str, int], list[GoldenText]] = {}
-    for text in p.texts:
-        by_words.setdefault((text.task, len(text.text.split())), []).append(text)
-    plain = [
-        g for g in by_words.values() if len(g) > 1 and any(not p.near(p.golden[g[0].id], p.golden[t.id]) for t in g)
-    ]
-    same = [g for g in plain if _spread(p, g) < 1e-3]
-    return VOCABULARY if plain and len(same) > len(plain) / 2 and _spread(p, list(p.texts)) > 1e-3 else None
+    near = _spread(p)[len(p.texts) // 2] < COLLAPSED
+    return VOCABULARY if near and _spread(p)[-1] > SAME and not (shares and min(shares) < 0.5) else None
 
 
 def _alike(p: Pattern) -> Cause | None:
-    return ALIKE if len(p.texts) > 2 and _spread(p, list(p.texts)) < 1e-3 else None
+    return ALIKE if len(p.texts) > 2 and _spread(p)[len(p.texts) // 2] < COLLAPSED else None
 
 
-def _spread(p: Pattern, texts: list[GoldenText]) -> float:
-    first = p.observed[texts[0].id]
-    return max(vectors.cosine_distance(first, p.observed[text.id]) for text in texts)
+def _spread(p: Pattern) -> list[float]:
+    """Sorted distances of all texts from the first."""
+    first = p.observed[p.texts[0].id]
+    return sorted(vectors.cosine_distance(first, p.observed[text.id]) for text in p.texts)
 
 
 def _not_normalised(p: Pattern) -> Cause | None:
@@ -238,10 +247,13 @@ def _small(p: Pattern) -> Cause | None:
     if len(p.off) < 0.8 * len(p.texts):
         return None
     distances = sorted(p.distance.values())
+    median = distances[len(distances) // 2]
     component = max(vectors.largest_difference(p.observed[t.id], p.golden[t.id]) for t in p.texts)
     if distances[-1] <= SMALL.cosine_distance and component <= SMALL.component and p.weights_pinned is not False:
         return PRECISION
-    return QUANTISED if distances[len(distances) // 2] < RELATED else WEIGHTS
+    if median >= RELATED:
+        return WEIGHTS
+    return QUANTISED if median < QUANTISED_LITTLE or p.weights_pinned is not True else COMPUTATION
 
 
 _RULES: tuple[Callable[[Pattern], Cause | None], ...] = (
