@@ -228,6 +228,14 @@ def _tiny_old() -> Package:
     return package
 
 
+def interpreter_channel() -> Path:
+    """Give a channel with a Python that runs, and nothing else; made in a few seconds."""
+    sources = (_WRITER, Path(wheels.__file__), sys.version)
+    return _cached(
+        "interpreter-channel", sources, lambda out: write(out, interpreter(test_cache() / "tools", subdir=HERE))
+    )
+
+
 def real_channel(*, say: object = None) -> Path:
     """Give a channel with this interpreter, torch and what a project needs; about 500 MB of wheels the first time."""
     sources = (_WRITER, Path(wheels.__file__), "\n".join(REAL), sys.version)
