@@ -86,3 +86,10 @@ def test_pre_commit_can_install_it() -> None:
     assert {"id", "name", "entry", "language"} <= HOOK.keys()
     assert HOOK["language"] == "python"
     assert "nomic-scaffold = " in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+
+
+def test_the_page_on_ci_has_this_hook() -> None:
+    page = (ROOT / "docs" / "how-to" / "ci.md").read_text(encoding="utf-8")
+    blocks = [yaml.safe_load(block.partition("```")[0]) for block in page.split("```yaml\n")[1:]]
+    (config,) = [block for block in blocks if "repos" in block]
+    assert config["repos"][0]["hooks"] == [{"id": HOOK["id"]}]
