@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from nomic_scaffold.checks import codes
 from nomic_scaffold.checks.codes import Code
+from nomic_scaffold.formats.builds import accelerator_of
 from nomic_scaffold.formats.lock_check import Finding
 from nomic_scaffold.formats.lock_url import REACHABLE, has_credentials, scheme
 from nomic_scaffold.formats.names import pypi_name
@@ -14,7 +15,6 @@ from nomic_scaffold.models.lock import LockedPackage, LockFile, LockPaths, LockS
 from nomic_scaffold.models.report import CheckResult, Place, Status
 from nomic_scaffold.models.variant import Accelerator
 
-_TORCH = frozenset({"pytorch", "libtorch"})
 _CUDA = re.compile(r"^(cuda-|libcu(blas|fft|rand|solver|sparse|dss|file)|cudnn|libcudnn|nccl|cuda$|libnvjitlink)")
 _PYTHON_BUILD = re.compile(r"(^|_)(py\d|pyh|cp\d)")
 _HEX = {"md5": re.compile(r"[0-9a-f]{32}"), "sha256": re.compile(r"[0-9a-f]{64}")}
@@ -37,16 +37,6 @@ def check_lock(locks: LockSet, findings: Sequence[Finding] | None) -> tuple[Chec
     if locks.explicit:
         results.append(_result(codes.LCK_EXPLICIT, list(_explicit(locks, readable)), "nomic-scaffold lock"))
     return tuple(results)
-
-
-def accelerator_of(package: LockedPackage) -> Accelerator | None:
-    """Tell what a package was built for; None when it does not matter."""
-    build = package.build or ""
-    if package.name == "pytorch-gpu" or (package.name in _TORCH and "cuda" in build):
-        return Accelerator.CUDA
-    if package.name == "pytorch-cpu" or (package.name in _TORCH and build.startswith("cpu")):
-        return Accelerator.CPU
-    return None
 
 
 def _read(locks: LockSet) -> CheckResult:

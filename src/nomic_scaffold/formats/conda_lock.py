@@ -10,12 +10,14 @@ import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import yaml
 
 from nomic_scaffold.errors import InputError
 from nomic_scaffold.formats import lock_header
+from nomic_scaffold.formats.builds import accelerator_of
 from nomic_scaffold.models.lock import LockedPackage, LockFile, LockPaths, LockRecord, Manager
 from nomic_scaffold.models.variant import Accelerator, Platform
 
@@ -23,6 +25,8 @@ _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 _BLOCK = re.compile(r"(?m)^(?=- name: )")
 _PLATFORM = re.compile(r"(?m)^  platform: (\S+)$")
+_PLAIN = re.compile(r"https://[A-Za-z0-9_.~/%+-]+|[0-9a-f]*[a-df][0-9a-f]*[a-f][0-9a-f]*")
+_MIN_HASH = 32
 _FIELD = re.compile(r"(?m)^(?:- |  )(name|version|manager|platform): '?([^'\n]+)'?$")
 _ARCHIVE = re.compile(r"^(?P<name>.+)-(?P<version>[^-]+)-(?P<build>[^-]+)\.(?:conda|tar\.bz2)$")
 
@@ -40,6 +44,11 @@ class Block:
     def key(self) -> tuple[str, str, str]:
         """What conda-lock sorts by."""
         return self.manager, self.name, self.platform
+
+    @property
+    def url(self) -> str:
+        """The address, as written."""
+        return self.text.partition("\n  url: ")[2].partition("\n")[0]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,10 +133,9 @@ def packages_digest(written: Iterable[Block]) -> str:
 
 def blocks(packages: Sequence[LockedPackage]) -> tuple[Block, ...]:
     """Write packages as conda-lock does."""
-    if not packages:
-        return ()
-    written = _BLOCK.split(_dump([_entry(package) for package in packages]))
-    return tuple(_block(part) for part in written if part)
+    return tuple(
+        Block(manager=item.manager, name=item.name, platform=str(item.platform), text=_text(item)) for item in packages
+    )
 
 
 def parse(text: str, *, path: str = "conda-lock.yml", accelerator: Accelerator | None = None) -> LockFile:
@@ -201,10 +209,8 @@ def _package(item: Mapping[str, Any]) -> LockedPackage:
 
 
 def _guess(packages: Iterable[LockedPackage]) -> Accelerator:
-    for package in packages:
-        if package.name in ("pytorch", "libtorch") and "cuda" in (package.build or ""):
-            return Accelerator.CUDA
-    return Accelerator.CPU
+    found = {accelerator_of(package) for package in packages}
+    return Accelerator.CUDA if Accelerator.CUDA in found else Accelerator.CPU
 
 
 def _accelerator_of_header(text: str) -> Accelerator:
@@ -213,21 +219,34 @@ def _accelerator_of_header(text: str) -> Accelerator:
     return next(item for item in Accelerator if LockPaths(accelerator=item).environment in head)
 
 
-def _entry(package: LockedPackage) -> dict[str, Any]:
-    """Give the fields in conda-lock's order."""
-    depends = dict(sorted((name, version) for name, _, version in (line.partition(" ") for line in package.depends)))
-    hashes = {"md5": package.md5, "sha256": package.sha256}
-    return {
-        "name": package.name,
-        "version": package.version,
-        "manager": package.manager,
-        "platform": str(package.platform),
-        "dependencies": depends,
-        "url": package.url,
-        "hash": {name: value for name, value in hashes.items() if value},
-        "category": "main",
-        "optional": False,
-    }
+def _text(package: LockedPackage) -> str:
+    """Write the fields in conda-lock's order; as PyYAML does, and twenty times as fast."""
+    depends = sorted((name, version) for name, _, version in (line.partition(" ") for line in package.depends))
+    hashes = [(name, value) for name, value in (("md5", package.md5), ("sha256", package.sha256)) if value]
+    rows = [
+        f"- name: {_scalar(package.name)}",
+        f"  version: {_scalar(package.version)}",
+        f"  manager: {package.manager}",
+        f"  platform: {package.platform}",
+        "  dependencies:" if depends else "  dependencies: {}",
+        *(f"    {_scalar(name)}: {_scalar(version)}" for name, version in depends),
+        f"  url: {_scalar(package.url)}",
+        "  hash:" if hashes else "  hash: {}",
+        *(f"    {name}: {_scalar(value)}" for name, value in hashes),
+        "  category: main",
+        "  optional: false",
+    ]
+    return "".join(f"{row}\n" for row in rows)
+
+
+def _scalar(text: str) -> str:
+    """Write one text as YAML: addresses and hashes as they are, names and versions as PyYAML says."""
+    return text if len(text) >= _MIN_HASH and _PLAIN.fullmatch(text) else _quoted(text)
+
+
+@cache
+def _quoted(text: str) -> str:
+    return _dump({"x": text}, width=1 << 20).removeprefix("x: ").removesuffix("\n")
 
 
 def _block(text: str) -> Block:
@@ -235,7 +254,7 @@ def _block(text: str) -> Block:
     return Block(manager=fields["manager"], name=fields["name"], platform=fields["platform"], text=text)
 
 
-def _dump(data: object) -> str:
-    text = yaml.dump(data, Dumper=_DUMPER, sort_keys=False)
+def _dump(data: object, *, width: int = 80) -> str:
+    text = yaml.dump(data, Dumper=_DUMPER, sort_keys=False, width=width)
     assert isinstance(text, str)
     return text

@@ -69,6 +69,7 @@ def _read(
         pypi=_STATES.get(fields.get("pypi", ""), "missing"),
         left_out=tuple(fields["left-out"].split(",")) if "left-out" in fields else (),
         exclude_newer=fields.get("exclude-newer"),
+        complete_hash=fields.get("complete-hash"),
         merged=fields.get("merged") == "yes",
     )
 
@@ -82,6 +83,7 @@ def _record(record: LockRecord) -> str:
         f"pypi={record.pypi}",
         f"left-out={','.join(record.left_out)}" if record.left_out else "",
         f"exclude-newer={record.exclude_newer}" if record.exclude_newer else "",
+        f"complete-hash={record.complete_hash}" if record.complete_hash else "",
         "merged=yes" if record.merged else "",
     ]
     return " ".join(part for part in parts if part)

@@ -112,6 +112,8 @@ class LockRecord:
     """PyPI packages of an extra that have no file for this platform."""
     exclude_newer: str | None = None
     """The date after which packages were not looked at, if one was given."""
+    complete_hash: str | None = None
+    """conda-lock's content hash with the pip section, where that waits to be locked; its hash without is in the lock."""
     merged: bool = False
     """Two locks were joined by the merge driver, and nobody has solved since."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from nomic_scaffold.adapters import lock_files
@@ -34,7 +35,8 @@ def texts(
         wanted = {item.platform for item in inputs if item.accelerator is accelerator}
         done = {variant.inputs.platform for variant in of_it}
         everything += [package for variant in of_it for package in variant.packages]
-        everything += [p for p in old[accelerator].packages if p.platform in wanted - done]
+        if wanted - done:
+            everything += [package for package in old[accelerator].packages if package.platform in wanted - done]
         pieces = old[accelerator].pieces
         if not of_it:
             continue
@@ -68,14 +70,34 @@ def _pieces(
     records = [*kept]
     blocks = [block for block in (old.blocks if old else ()) if block.platform in stays]
     for platform, variant in touched.items():
-        assert hashes is not None
         new = conda_lock.blocks(variant.packages)
         digest = conda_lock.packages_digest(new)
-        records.append(_record(variant, packages=digest, solver=solver, exclude_newer=exclude_newer))
-        content_hash[platform] = (hashes.whole if variant.complete else hashes.conda_only)[platform]
+        record = _record(variant, packages=digest, solver=solver, exclude_newer=exclude_newer)
+        content_hash[platform], complete = _content_hash(variant, old, hashes)
+        records.append(replace(record, complete_hash=complete))
         blocks += new
     channels = hashes.channels if hashes else old.channels if old else ()
     return LockText(records=tuple(records), content_hash=content_hash, channels=tuple(channels), blocks=tuple(blocks))
+
+
+def hashes_known(variant: Variant, *, complete: bool) -> bool:
+    """Say whether the old lock has conda-lock's hashes of these inputs, so that conda-lock need not be loaded."""
+    record = variant.record
+    if record is None or variant.old.pieces is None:
+        return False
+    return record.pypi == "none" or (complete if record.pypi == "locked" else record.complete_hash is not None)
+
+
+def _content_hash(variant: Variant, old: LockText | None, hashes: ContentHashes | None) -> tuple[str, str | None]:
+    """Give conda-lock's hash of what is in the lock and, if the pip section waits, the one of the complete lock."""
+    platform = variant.inputs.platform
+    if hashes is not None:
+        whole, conda_only = hashes.whole[platform], hashes.conda_only[platform]
+        return (whole, None) if variant.complete else (conda_only, whole)
+    assert old is not None
+    assert variant.record is not None
+    written, complete = old.content_hash[platform], variant.record.complete_hash
+    return (complete, None) if complete and variant.complete else (written, complete)
 
 
 def _record(variant: Variant, *, packages: str, solver: str, exclude_newer: str | None) -> LockRecord:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from nomic_scaffold.adapters import lock_files
@@ -11,7 +12,7 @@ from nomic_scaffold.errors import InputError, UsageError
 from nomic_scaffold.formats import conda_lock, lock_check, lock_sizes
 from nomic_scaffold.formats.conda_lock import LockText
 from nomic_scaffold.models.lock import SIZES_PATH, LockedPackage, LockInputs, LockPaths, LockRecord
-from nomic_scaffold.models.variant import Accelerator
+from nomic_scaffold.models.variant import Accelerator, Platform
 from nomic_scaffold.workflows.lock.wanted import Wanted
 
 
@@ -20,7 +21,7 @@ class Variant:
     """One platform of one accelerator on its way into a lock."""
 
     inputs: LockInputs
-    before: tuple[LockedPackage, ...]
+    old: OldLock
     record: LockRecord | None
     """Of the old lock, when its conda part is still what the inputs ask for."""
     solve: bool
@@ -45,14 +46,48 @@ class Variant:
         return self.solve or self.index
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class OldLock:
     """A lock as it lay there; `pieces` is None when another tool wrote it or a merge broke it."""
 
+    path: str
+    text: str
+    accelerator: Accelerator
+    sizes: Mapping[str, int]
     pieces: LockText | None
-    packages: tuple[LockedPackage, ...]
     digests: Mapping[str, str]
     """Platform -> what its record ought to say of its packages."""
+
+    @cached_property
+    def packages(self) -> tuple[LockedPackage, ...]:
+        """The packages; none when the lock can't be read. Reading takes a while, so only who needs them asks."""
+        try:
+            found = conda_lock.parse(self.text, path=self.path, accelerator=self.accelerator).packages
+        except InputError:
+            return ()
+        return tuple(replace(package, size=self.sizes.get(package.sha256 or "")) for package in found)
+
+    def on(self, platform: Platform) -> tuple[LockedPackage, ...]:
+        """The packages of one platform."""
+        return tuple(package for package in self.packages if package.platform == platform)
+
+    def names(self, platform: Platform) -> dict[str, set[str]]:
+        """Manager -> names of one platform's packages."""
+        found: dict[str, set[str]] = {"conda": set(), "pip": set()}
+        if self.pieces is None:
+            for package in self.on(platform):
+                found[package.manager].add(package.name)
+        else:
+            for block in self.pieces.blocks:
+                if block.platform == platform:
+                    found[block.manager].add(block.name)
+        return found
+
+    def urls(self, platform: Platform) -> dict[tuple[str, str], str]:
+        """Manager and name -> address of one platform's packages."""
+        if self.pieces is None:
+            return {(package.manager, package.name): package.url for package in self.on(platform)}
+        return {(b.manager, b.name): b.url for b in self.pieces.blocks if b.platform == platform}
 
 
 def read_old(root: Path, accelerators: Sequence[Accelerator]) -> dict[Accelerator, OldLock]:
@@ -62,21 +97,26 @@ def read_old(root: Path, accelerators: Sequence[Accelerator]) -> dict[Accelerato
     for accelerator in accelerators:
         path = LockPaths(accelerator=accelerator).lock
         text = lock_files.derived_text(root / path) or ""
-        pieces = conda_lock.split(text)
-        try:
-            packages = conda_lock.parse(text, path=path, accelerator=accelerator).packages
-        except InputError:
-            pieces, packages = None, ()
-        sized = tuple(replace(package, size=known.get(package.sha256 or "")) for package in packages)
-        digests = conda_lock.package_digests(text)
-        found[accelerator] = OldLock(pieces=pieces, packages=sized, digests=digests)
+        found[accelerator] = OldLock(
+            path=path,
+            text=text,
+            accelerator=accelerator,
+            sizes=known,
+            pieces=conda_lock.split(text),
+            digests=conda_lock.package_digests(text),
+        )
     return found
 
 
 def plan(selected: Sequence[LockInputs], old: Mapping[Accelerator, OldLock], wanted: Wanted) -> list[Variant]:
     """Decide for each selected variant; raises UsageError for an upgrade of what no lock holds."""
     variants = list(_plan(selected, old, wanted))
-    names = {package.name for variant in variants for package in variant.before}
+    names = {
+        name
+        for item in (selected if wanted.upgrade else ())
+        for found in old[item.accelerator].names(item.platform).values()
+        for name in found
+    }
     for name in wanted.upgrade:
         if name not in names and not wanted.pylock:
             raise UsageError(f"no lock holds a package {name!r}", hint="nomic-scaffold lock --fresh moves everything")
@@ -88,25 +128,26 @@ def _plan(selected: Sequence[LockInputs], old: Mapping[Accelerator, OldLock], wa
     cutoff = wanted.exclude_newer.isoformat() if wanted.exclude_newer else None
     for inputs in selected:
         lock = old[inputs.accelerator]
-        before = tuple(package for package in lock.packages if package.platform == inputs.platform)
-        conda = tuple(package for package in before if package.manager == "conda")
-        pip = tuple(package for package in before if package.manager == "pip")
+        names = lock.names(inputs.platform)
         record = lock_check.fresh(inputs, lock.pieces.records) if lock.pieces else None
         if record and record.packages != lock.digests.get(inputs.platform):
             record = None
         solve = (
             record is None
-            or not conda
+            or not names["conda"]
             or wanted.fresh
-            or bool(moved & {package.name for package in conda})
+            or bool(moved & names["conda"])
             or (cutoff is not None and record.exclude_newer != cutoff)
         )
         locked = record is not None and record.pypi == "locked"
-        index = bool(inputs.pip) and (solve or not locked or bool(moved & {package.name for package in pip}))
+        index = bool(inputs.pip) and (solve or not locked or bool(moved & names["pip"]))
         complete = not inputs.pip or (locked and not solve)
+        before = () if wanted.fresh else lock.on(inputs.platform)
+        conda = tuple(package for package in before if package.manager == "conda")
+        pip = tuple(package for package in before if package.manager == "pip")
         yield Variant(
             inputs=inputs,
-            before=before,
+            old=lock,
             record=record,
             solve=solve,
             index=index and wanted.pypi,

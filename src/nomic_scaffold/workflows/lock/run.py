@@ -15,7 +15,7 @@ from nomic_scaffold.formats.environment_yml import NAME as ENVIRONMENT
 from nomic_scaffold.formats.lock_inputs import SCAFFOLD, pypi
 from nomic_scaffold.formats.lock_url import has_credentials
 from nomic_scaffold.formats.pylock_digest import inputs_digest, recorded
-from nomic_scaffold.models.lock import LockedPackage, LockInputs, LockPaths
+from nomic_scaffold.models.lock import LockInputs, LockPaths
 from nomic_scaffold.models.progress import Progress
 from nomic_scaffold.models.variant import Accelerator, Platform
 from nomic_scaffold.workflows.lock.plan import OldLock, Variant, plan, read_old
@@ -77,17 +77,26 @@ def _locks(
     from nomic_scaffold.adapters.conda.solve import solver_version
     from nomic_scaffold.workflows.lock import files
 
-    touched = dict.fromkeys(
-        item.inputs.accelerator for item in variants if item.touched or not old[item.inputs.accelerator].pieces
-    )
+    def unknown(*, complete: bool) -> dict[Accelerator, None]:
+        touched = [item for item in variants if item.touched or item.old.pieces is None]
+        return dict.fromkeys(
+            item.inputs.accelerator
+            for item in touched
+            if not files.hashes_known(item, complete=complete or item.complete)
+        )
+
     with ThreadPoolExecutor(1) as beside:
-        tasks = {name: beside.submit(_hashes, root, inputs, name, derived) for name in touched}
+        tasks = {name: beside.submit(_hashes, root, inputs, name, derived) for name in unknown(complete=wanted.pypi)}
         _solve(variants, wanted, progress)
         _refuse_mixtures(variants)
         missing += _pip_sections(variants, wanted, progress)
+        for name in unknown(complete=False):
+            if name not in tasks:
+                tasks[name] = beside.submit(_hashes, root, inputs, name, derived)
         hashes = {name: task.result() for name, task in tasks.items()}
     cutoff = wanted.exclude_newer.isoformat() if wanted.exclude_newer else None
-    return files.texts(root, inputs, variants, old, hashes, solver=solver_version(), exclude_newer=cutoff)
+    solver = solver_version() if any(variant.solve for variant in variants) else ""
+    return files.texts(root, inputs, variants, old, hashes, solver=solver, exclude_newer=cutoff)
 
 
 def _hashes(
@@ -130,7 +139,7 @@ def _solve(variants: Sequence[Variant], wanted: Wanted, progress: Progress) -> N
 
 
 def _refuse_mixtures(variants: Iterable[Variant]) -> None:
-    from nomic_scaffold.checks.lock import accelerator_of
+    from nomic_scaffold.formats.builds import accelerator_of
 
     for variant in variants:
         for package in variant.conda:
@@ -220,10 +229,15 @@ def _told(variant: Variant) -> LockedVariant:
         packages=len(variant.packages),
         size=sum(package.size or 0 for package in variant.packages),
         seconds=variant.seconds,
-        changed=len(_keys(variant.packages) ^ _keys(variant.before)),
+        changed=_changed(variant),
         left_out=variant.left_out,
     )
 
 
-def _keys(packages: Iterable[LockedPackage]) -> set[tuple[str, str]]:
-    return {(package.name, package.url) for package in packages}
+def _changed(variant: Variant) -> int:
+    """Count the packages that came, went or moved."""
+    if not variant.touched:
+        return 0
+    found: dict[tuple[str, str], str] = {(item.manager, item.name): item.url for item in variant.packages}
+    before = variant.old.urls(variant.inputs.platform)
+    return sum(found.get(key) != before.get(key) for key in found.keys() | before.keys())
