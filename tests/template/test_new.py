@@ -82,7 +82,7 @@ def test_answers_come_from_options() -> None:
     given += ["--platform", "linux-64", "--variant", "cpu", "--python", "3.12", "--author", "Ada", "--description", "D"]
     assert run(["new", "x", *given]) == ExitCode.OK
     spec = read_spec(Path("x"))
-    assert (spec.name, spec.package, spec.languages, spec.python) == ("Suche", "suche", ("de", "en"), "3.12")
+    assert (spec.name, spec.package, spec.languages, spec.python) == ("Suche", "suche", ("en", "de"), "3.12")
     assert [variant.id for variant in spec.variants] == ["linux-64-cpu"]
     assert (Path("x") / "LICENSE").read_text(encoding="utf-8").startswith("MIT License\n\nCopyright (c) Ada\n")
 

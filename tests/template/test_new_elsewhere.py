@@ -84,8 +84,17 @@ def test_a_terminal_is_asked_again_until_the_answer_is_good(tmp_path: Path) -> N
     assert "--package 'json' is taken by Python's standard library" in shown
     assert "--language 'xx' is unknown" in shown
     spec = read_spec(tmp_path / "x")
-    assert (spec.name, spec.package, spec.python, spec.languages) == ("Meine Suche", "suche", "3.12", ("de", "en"))
+    assert (spec.name, spec.package, spec.python, spec.languages) == ("Meine Suche", "suche", "3.12", ("en", "de"))
     assert [variant.id for variant in spec.variants] == ["linux-64-cpu"]
+
+
+@posix_only
+def test_a_destination_that_cannot_be_is_told_before_the_questions(tmp_path: Path) -> None:
+    (tmp_path / "x").write_text("mine")
+    code, shown = on_a_terminal(COMMAND, [])
+    assert code == 2
+    assert "is a file" in shown
+    assert "Name of the project" not in shown
 
 
 @posix_only

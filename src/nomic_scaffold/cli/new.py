@@ -15,6 +15,7 @@ import click
 
 from nomic_scaffold.cli.options import Options
 from nomic_scaffold.cli.progress import progress_for
+from nomic_scaffold.disk.staging import check_destination
 from nomic_scaffold.errors import InputError, UsageError
 from nomic_scaffold.formats.answers import LANGUAGES, PYTHONS, Question, SoFar, resolve
 from nomic_scaffold.models.answers import Licence
@@ -65,6 +66,7 @@ def command(
     only a package index can add is named at the end, with the command that adds it.
     """
     shape = options.format_in("console", "json")
+    check_destination(destination)
     environment = None if from_ is None else _read(from_)
     known = {key: value for key, value in given.items() if value not in (None, ())}
     if environment is not None:

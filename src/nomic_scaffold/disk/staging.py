@@ -26,19 +26,12 @@ def staged_folder(destination: Path, *, last: str) -> Iterator[Path]:
     the file `last` at the end. What a killed run left beside it is removed. Raises UsageError when `destination` is a
     file, is not empty, or can't be written.
     """
-    destination = Path(os.path.abspath(destination))  # noqa: PTH100 - resolve() would follow a link to be
-    existing = _existing(destination)
-    home = destination if existing else next(p for p in destination.parents if os.path.lexists(p))
-    if not home.is_dir():
-        raise UsageError(f"{home} is a file, not a folder", hint="choose another DEST")
+    destination, home, existing = _place(destination)
     first, *rest = ("", *()) if existing else destination.relative_to(home).parts
     with _refusals(home):
         for leftover in _leftovers(home):
             shutil.rmtree(leftover, ignore_errors=True)
-        if existing and (found := next(home.iterdir(), None)):
-            raise UsageError(
-                f"{destination} is not empty (it holds {found.name})", hint="choose another DEST, or empty that folder"
-            )
+        check_destination(destination)
         stage = Path(tempfile.mkdtemp(dir=home, prefix=_PREFIX, suffix=_SUFFIX))
     try:
         with _held(stage):
@@ -63,6 +56,29 @@ def _refusals(home: Path) -> Iterator[None]:
         raise UsageError(
             f"can't write in {home}: {error.strerror}", hint="choose a DEST in a folder that you may write in"
         ) from error
+
+
+def check_destination(destination: Path) -> None:
+    """Raise UsageError when a folder can't be made at `destination`: it is a file, lies below one, or is not empty."""
+    destination, home, existing = _place(destination)
+    if not existing:
+        return
+    with _refusals(home):
+        own = set(home.glob(f"{_PREFIX}*{_SUFFIX}"))
+        if found := next((path for path in home.iterdir() if path not in own), None):
+            raise UsageError(
+                f"{destination} is not empty (it holds {found.name})", hint="choose another DEST, or empty that folder"
+            )
+
+
+def _place(destination: Path) -> tuple[Path, Path, bool]:
+    """Give the full path, the folder that is there to write in, and whether it is the destination itself."""
+    destination = Path(os.path.abspath(destination))  # noqa: PTH100 - resolve() would follow a link to be
+    existing = _existing(destination)
+    home = destination if existing else next(p for p in destination.parents if os.path.lexists(p))
+    if not home.is_dir():
+        raise UsageError(f"{home} is a file, not a folder", hint="choose another DEST")
+    return destination, home, existing
 
 
 def _existing(destination: Path) -> bool:
