@@ -93,9 +93,10 @@ def test_a_record_changed_with_its_file_hides_nothing(bench: Bench) -> None:
     entry = next(e for e in data["paths_data"]["paths"] if e["_path"] == name)
     entry["sha256"] = entry["sha256_in_prefix"] = digest
     record.write_text(json.dumps(data))
-    note = json.loads((bench.prefix / NOTE).read_text())
-    next(row for row in note["files"] if row[0] == name)[2] = digest
-    (bench.prefix / NOTE).write_text(json.dumps(note))
+    head, owners, noted = (bench.prefix / NOTE).read_text().split("\n")
+    rows = json.loads(noted)
+    next(row for row in rows if row[0] == name)[2] = digest
+    (bench.prefix / NOTE).write_text("\n".join([head, owners, json.dumps(rows)]))
     cached = bench.cache / "tiny-data-2.0-0" / name
     assert cached.read_bytes() == path.read_bytes()
     listed = bench.cache / "tiny-data-2.0-0/info/paths.json"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from nomic_scaffold.adapters import lock_files, project, pypi, reach
+from nomic_scaffold.adapters import lock_files, project, reach
 from nomic_scaffold.checks.machine import Need, needs
 from nomic_scaffold.errors import InputError, StaleLockError, UnavailableError, UsageError
 from nomic_scaffold.formats import environment_yml, lock_check, lock_inputs, pylock
@@ -84,6 +84,8 @@ def install(
     """
     if choice.provider == "conda":
         return _conda(root, spec, choice, fresh=fresh, offline=offline, progress=progress, copy=copy)
+    from nomic_scaffold.adapters import pypi
+
     return pypi.install(
         _pylock(root, spec),
         choice.destination,
@@ -181,7 +183,6 @@ def _conda(
     from nomic_scaffold.adapters.conda import virtual
     from nomic_scaffold.adapters.conda.install import Wanted
     from nomic_scaffold.adapters.conda.install import install as install_conda
-    from nomic_scaffold.adapters.pypi.into_conda import install_into
 
     platform = virtual.platform()
     unmet = [need for need in choice.wants.get(f"{platform}-{choice.accelerator}", ()) if not need.met]
@@ -192,6 +193,8 @@ def _conda(
         )
 
     def pip_part(prefix: Prefix, packages: Sequence[LockedPackage]) -> None:
+        from nomic_scaffold.adapters.pypi.into_conda import install_into
+
         install_into(prefix, packages, wheels=root / "locks" / pylock.WHEELS, offline=offline, progress=progress)
 
     return install_conda(

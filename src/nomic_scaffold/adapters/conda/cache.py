@@ -13,8 +13,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock
-
 from nomic_scaffold.adapters.conda.archive import Archives, stem
 from nomic_scaffold.disk.atomic import write_bytes
 from nomic_scaffold.disk.bulk import sha256_files
@@ -75,6 +73,7 @@ def _looks_right(path: str, file: PackagedFile) -> bool:
 
 def unpack(entry: Unpacked, archives: Archives) -> None:
     """Unpack an archive anew; an older folder of that name gives way at the end, in one step."""
+    from filelock import FileLock
     from rattler.package_streaming import extract
 
     archive = archives.place(entry.package)

@@ -64,7 +64,7 @@ def inspect(
         noted = None if deep else read_signatures(top)
         with progress.meter("files", total=None, unit="files") as meter:
             if noted is not None:
-                examination = look.quickly(noted[0])
+                examination = look.quickly(noted)
             else:
                 examination = look.thoroughly(deep=deep, advance=meter.advance)
         for path in broken:

@@ -22,8 +22,7 @@ from nomic_scaffold.adapters.conda.inspect import inspect
 from nomic_scaffold.adapters.conda.link import link
 from nomic_scaffold.adapters.conda.records import META, read_records
 from nomic_scaffold.adapters.conda.signatures import NAME as NOTE
-from nomic_scaffold.adapters.conda.signatures import forget
-from nomic_scaffold.adapters.conda.signatures import read as read_signatures
+from nomic_scaffold.adapters.conda.signatures import forget, read_digest
 from nomic_scaffold.disk.bulk import workers
 from nomic_scaffold.errors import InputError, UnavailableError, UsageError
 from nomic_scaffold.models import witness
@@ -195,8 +194,7 @@ def _look(wanted: Wanted, prefix: Prefix, run: _Run) -> EnvironmentEvidence | No
 
 
 def _finished(wanted: Wanted, top: Path, evidence: EnvironmentEvidence) -> bool:
-    noted = read_signatures(top)
-    if noted is None or noted[1] != wanted.digest or not (top / witness.NAME).is_file():
+    if read_digest(top) != wanted.digest or not (top / witness.NAME).is_file():
         return False
     recorded = {(p.manager, p.name, p.version) for p in evidence.packages}
     return recorded == {(p.manager, p.name, p.version) for p in wanted.packages}

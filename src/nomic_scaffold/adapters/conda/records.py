@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,13 @@ class Record:
     """Where the installer says that it keeps the archive."""
     unpacked: Path | None
     """Where the installer says that it unpacked the archive."""
-    files: tuple[RecordedFile, ...] = field(repr=False)
+    listed: tuple[Mapping[str, Any], ...] = field(repr=False)
+    """The entries of its files, as written."""
+
+    @property
+    def files(self) -> Iterator[RecordedFile]:
+        """The files that it lists."""
+        return map(_file, self.listed)
 
 
 def read_records(prefix: Path) -> tuple[list[Record], list[Path]]:
@@ -72,7 +78,7 @@ def _record(path: Path, data: Mapping[str, Any]) -> Record:
         ),
         archive=Path(archive) if archive else None,
         unpacked=Path(unpacked) if unpacked else None,
-        files=tuple(_file(entry) for entry in paths),
+        listed=tuple(paths),
     )
 
 

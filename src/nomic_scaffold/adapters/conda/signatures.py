@@ -10,8 +10,8 @@ import json
 import os
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from nomic_scaffold.disk.atomic import write_bytes
 
@@ -19,9 +19,8 @@ NAME = "conda-meta/nomic-scaffold.files"
 _VERSION = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Signature:
-    """One file as it was."""
+class Signature(NamedTuple):
+    """One file as it was. A tuple: a prefix has tens of thousands of them, and is to be looked at in half a second."""
 
     owner: str | None
     """Name of the package; `pip:NAME` for what pip's part brought."""
@@ -29,46 +28,50 @@ class Signature:
     """sha256; for a link what it says, with `->` before it; None for a folder."""
     size: int
     mode: int
-    times: tuple[int, int]
-    """Modification (ns) and inode. Not the status change: a hard link made elsewhere would alter it."""
+    modified: int
+    """Nanoseconds. Not the status change: a hard link made elsewhere would alter that."""
+    inode: int
 
     def still(self, found: os.stat_result) -> bool:
-        """Whether nothing has touched the file since."""
-        return self.times == times(found) and self.size == found.st_size
-
-
-def times(found: os.stat_result) -> tuple[int, int]:
-    """Give what changes when a file is written or replaced."""
-    return found.st_mtime_ns, found.st_ino
+        """Whether nothing has written or replaced the file since."""
+        return (self.modified, self.inode, self.size) == (found.st_mtime_ns, found.st_ino, found.st_size)
 
 
 def signature(found: os.stat_result, *, owner: str | None, content: str | None) -> Signature:
     """Note a file."""
-    return Signature(owner, content, found.st_size, stat.S_IMODE(found.st_mode), times(found))
+    mode = stat.S_IMODE(found.st_mode)
+    return Signature(owner, content, found.st_size, mode, found.st_mtime_ns, found.st_ino)
 
 
 def write(prefix: Path, signatures: Mapping[str, Signature], *, lock_digest: str) -> None:
-    """Write down all files of a finished prefix."""
+    """Write down all files of a finished prefix: a line with the lock's digest, a line with the owners, the files."""
     owners = sorted({s.owner for s in signatures.values() if s.owner is not None})
     number: dict[str | None, int] = {owner: place for place, owner in enumerate(owners)} | {None: -1}
-    files = [[path, number[s.owner], s.content, s.size, s.mode, *s.times] for path, s in signatures.items()]
-    body = {"version": _VERSION, "lock": lock_digest, "owners": owners, "files": files}
-    write_bytes(prefix / NAME, json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode())
+    files = [[path, number[s.owner], *s[1:]] for path, s in signatures.items()]
+    lines = ({"version": _VERSION, "lock": lock_digest}, owners, files)
+    text = "\n".join(json.dumps(line, ensure_ascii=False, separators=(",", ":")) for line in lines)
+    write_bytes(prefix / NAME, text.encode())
 
 
-def read(prefix: Path) -> tuple[dict[str, Signature], str] | None:
-    """Read what `write` wrote: (signatures by path, digest of the lock); None when there is nothing to rely on."""
+def read(prefix: Path) -> dict[str, Signature] | None:
+    """Read what `write` wrote; None when there is nothing to rely on."""
     try:
-        body = json.loads((prefix / NAME).read_bytes())
-        if body["version"] != _VERSION:
+        head, owned, body = (prefix / NAME).read_bytes().split(b"\n", 2)
+        if json.loads(head)["version"] != _VERSION:
             return None
-        owners = [*body["owners"], None]  # -1 is the last
-        found = {
-            path: Signature(owners[owner], content, size, mode, (modified, inode))
-            for path, owner, content, size, mode, modified, inode in body["files"]
-        }
-        return found, str(body["lock"])
+        owners: list[str | None] = [*json.loads(owned), None]  # -1 is the last
+        make = Signature._make
+        return {path: make((owners[owner], *rest)) for path, owner, *rest in json.loads(body)}
     except (OSError, ValueError, KeyError, TypeError, IndexError):
+        return None
+
+
+def read_digest(prefix: Path) -> str | None:
+    """Read the digest of the lock that the prefix was finished for."""
+    try:
+        with (prefix / NAME).open("rb") as file:
+            return str(json.loads(file.readline())["lock"])
+    except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
