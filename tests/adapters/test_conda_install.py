@@ -124,7 +124,8 @@ BREAKS = {
     "a missing record": lambda p: (p / "conda-meta/tiny-data-2.0-0.json").unlink(),
     "a torn record": lambda p: (p / "conda-meta/tiny-data-2.0-0.json").write_text('{"name": "tiny-da'),
     "a missing note": lambda p: (p / "conda-meta/nomic-scaffold.files").unlink(),
-    "a torn note": lambda p: (p / "conda-meta/nomic-scaffold.files").write_text('{"version": 1, "fi'),
+    "a torn note": lambda p: rewrite(p / "conda-meta/nomic-scaffold.files", lambda d: d[:-9]),
+    "a note of nothing": lambda p: rewrite(p / "conda-meta/nomic-scaffold.files", lambda d: b""),
     "a missing witness": lambda p: (p / witness.NAME).unlink(),
     "everything but the records": lambda p: [shutil.rmtree(p / name) for name in ("bin", "lib", "share", "etc")],
 }

@@ -96,7 +96,8 @@ def test_a_record_changed_with_its_file_hides_nothing(bench: Bench) -> None:
     head, owners, noted = (bench.prefix / NOTE).read_text().split("\n")
     rows = json.loads(noted)
     next(row for row in rows if row[0] == name)[2] = digest
-    (bench.prefix / NOTE).write_text("\n".join([head, owners, json.dumps(rows)]))
+    body = f"{owners}\n{json.dumps(rows)}"
+    (bench.prefix / NOTE).write_text(json.dumps({**json.loads(head), "bytes": len(body)}) + "\n" + body)
     cached = bench.cache / "tiny-data-2.0-0" / name
     assert cached.read_bytes() == path.read_bytes()
     listed = bench.cache / "tiny-data-2.0-0/info/paths.json"

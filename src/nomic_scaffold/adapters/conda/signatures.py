@@ -16,7 +16,7 @@ from typing import NamedTuple
 from nomic_scaffold.disk.atomic import write_bytes
 
 NAME = "conda-meta/nomic-scaffold.files"
-_VERSION = 1
+_VERSION = 2
 
 
 class Signature(NamedTuple):
@@ -48,29 +48,32 @@ def write(prefix: Path, signatures: Mapping[str, Signature], *, lock_digest: str
     owners = sorted({s.owner for s in signatures.values() if s.owner is not None})
     number: dict[str | None, int] = {owner: place for place, owner in enumerate(owners)} | {None: -1}
     files = [[path, number[s.owner], *s[1:]] for path, s in signatures.items()]
-    lines = ({"version": _VERSION, "lock": lock_digest}, owners, files)
-    text = "\n".join(json.dumps(line, ensure_ascii=False, separators=(",", ":")) for line in lines)
-    write_bytes(prefix / NAME, text.encode())
+    body = "\n".join(json.dumps(line, ensure_ascii=False, separators=(",", ":")) for line in (owners, files)).encode()
+    head = json.dumps({"version": _VERSION, "lock": lock_digest, "bytes": len(body)}).encode()
+    write_bytes(prefix / NAME, head + b"\n" + body)
 
 
 def read(prefix: Path) -> dict[str, Signature] | None:
     """Read what `write` wrote; None when there is nothing to rely on."""
+    if read_digest(prefix) is None:
+        return None
     try:
-        head, owned, body = (prefix / NAME).read_bytes().split(b"\n", 2)
-        if json.loads(head)["version"] != _VERSION:
-            return None
+        _, owned, body = (prefix / NAME).read_bytes().split(b"\n")
         owners: list[str | None] = [*json.loads(owned), None]  # -1 is the last
         make = Signature._make
         return {path: make((owners[owner], *rest)) for path, owner, *rest in json.loads(body)}
-    except (OSError, ValueError, KeyError, TypeError, IndexError):
+    except (OSError, ValueError, TypeError, IndexError):
         return None
 
 
 def read_digest(prefix: Path) -> str | None:
-    """Read the digest of the lock that the prefix was finished for."""
+    """Read the digest of the lock that the prefix was finished for; None when there is no whole note."""
     try:
         with (prefix / NAME).open("rb") as file:
-            return str(json.loads(file.readline())["lock"])
+            line = file.readline()
+            head = json.loads(line)
+            whole = len(line) + head["bytes"] == os.fstat(file.fileno()).st_size
+        return str(head["lock"]) if whole and head["version"] == _VERSION else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
