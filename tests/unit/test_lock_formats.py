@@ -81,6 +81,9 @@ def test_lock_parse_write_gives_the_same_bytes(found: list[LockedPackage], accel
     assert conda_lock.join(pieces, accelerator) == text
     lock = conda_lock.parse(text, accelerator=accelerator)
     assert set(lock.packages) == set(found)
+    foreign = text[text.index("version:") :]
+    assert conda_lock.parse(foreign, accelerator=accelerator) == lock
+    assert conda_lock.read_pieces(pieces, accelerator) == lock
     again = LockText(
         records=pieces.records,
         content_hash=lock.content_hash,

