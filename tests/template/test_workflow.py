@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -19,7 +20,6 @@ import pytest
 import yaml
 
 from nomic_scaffold import __version__
-from nomic_scaffold.adapters import machine
 from tests.support.simple_index import configured_index
 from tests.support.tool_wheel import bare_machine
 from tests.support.workflow_runner import Job, Step, Workflow, evaluate, render
@@ -239,6 +239,8 @@ def filled(root: Path, weights: Path, seen: list[Step]) -> Callable[[Step], None
             sha256 = step.given["key"].removeprefix("weights-")
             place = root / CACHE / sha256 / weights.name
             place.parent.mkdir(parents=True, exist_ok=True)
+            if place.exists():
+                return
             try:
                 place.hardlink_to(weights)
             except OSError:
@@ -348,7 +350,7 @@ class TestSteps:
 @pytest.mark.timeout(3600)
 @on_posix
 @pytest.mark.xdist_group("wheel")
-@pytest.mark.skipif(machine.facts().platform == "linux-aarch64", reason="gpt4all has no wheel for this platform")
+@pytest.mark.skipif(sysconfig.get_platform() == "linux-aarch64", reason="gpt4all has no wheel for this platform")
 def test_a_fresh_project_passes_and_one_in_chinese_fails_at_its_line(
     runner: Runner, official_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
