@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from nomic_scaffold.cli.options import Options
 from nomic_scaffold.cli.progress import progress_for
+from nomic_scaffold.cli.runtime_options import runtime_options
 from nomic_scaffold.errors import UsageError
 
 if TYPE_CHECKING:
@@ -31,22 +32,26 @@ if TYPE_CHECKING:
     metavar="SECONDS",
     help="How long the probe may take.",
 )
+@runtime_options
 @click.option("-y", "--yes", is_flag=True, help="Ask nothing.")
 @click.pass_obj
-def command(options: Options, /, *, prefix: Path | None, timeout: float, yes: bool) -> None:
+def command(options: Options, /, *, prefix: Path | None, timeout: float, yes: bool, **on: Any) -> None:
     """Record this machine's vectors as the project's golden ones.
 
     From then on `verify` holds every machine against them. Refuses when the model file is not the pinned one, or when
     any check of the vectors themselves fails. A device or type other than float32 on a CPU gets a file of its own. Not
     for CI: that vectors are right is for people to say.
     """
+    from nomic_scaffold.models.probe import RuntimeChoice
     from nomic_scaffold.workflows import bless
 
     shape = options.format_in("console", "json")
     if options.in_ci:
         raise UsageError("bless is not for CI: that vectors are right is for people to say", hint="run it by hand")
     root = options.root()
-    blessing = bless.prepare(root, prefix=prefix, timeout=timeout, progress=progress_for(options))
+    blessing = bless.prepare(
+        root, prefix=prefix, timeout=timeout, on=RuntimeChoice(**on), progress=progress_for(options)
+    )
     if not yes:
         _ask(blessing)
     bless.record(root, blessing)

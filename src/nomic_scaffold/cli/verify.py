@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from nomic_scaffold.cli.options import Options
 from nomic_scaffold.cli.progress import progress_for
+from nomic_scaffold.cli.runtime_options import runtime_options
 from nomic_scaffold.errors import UnavailableError, UsageError
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ GROUPS = ("lock", "environment", "weights", "embeddings", "languages", "privacy"
     metavar="SECONDS",
     help="How long the probe may take.",
 )
+@runtime_options
 @click.option("--strict", is_flag=True, help="Let warnings fail.")
 @click.option(
     "--format",
@@ -82,6 +84,7 @@ def command(
     reports: tuple[str, ...],
     save_evidence: Path | None,
     evidence: Path | None,
+    **on: Any,
 ) -> int:
     """Judge the project: lock, environment, weights, embeddings, languages, privacy.
 
@@ -90,6 +93,7 @@ def command(
     """
     from nomic_scaffold.disk import atomic
     from nomic_scaffold.formats import evidence as evidence_format
+    from nomic_scaffold.models.probe import RuntimeChoice
     from nomic_scaffold.models.report import Group
     from nomic_scaffold.workflows.verify import verify
 
@@ -103,6 +107,7 @@ def command(
         deep=deep,
         evidence=_read(evidence) if evidence else None,
         timeout=timeout,
+        on=RuntimeChoice(**on),
         offline=options.offline,
         progress=progress_for(options),
     )

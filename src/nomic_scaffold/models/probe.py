@@ -66,6 +66,19 @@ class ProbeTexts(Boundary):
     languages: tuple[LanguageTexts, ...]
 
 
+class RuntimeChoice(Boundary):
+    """What `embed` is asked to run on; None leaves it to the project's code."""
+
+    runtime: Literal["torch", "nomic"] | None = None
+    device: str | None = None
+    """e.g. `cpu`, `cuda:0`, `mps`."""
+    dtype: str | None = None
+    """e.g. `float32`, `bfloat16`."""
+
+
+ANY_RUNTIME = RuntimeChoice()
+
+
 class Golden(Boundary):
     """Vectors that are known to be right, and what made them."""
 

@@ -16,7 +16,7 @@ from nomic_scaffold.checks.weights import check_weights
 from nomic_scaffold.errors import HashMismatchError, InputError, UnavailableError
 from nomic_scaffold.models.evidence import EmbeddingsEvidence, MachineFacts, Unavailable
 from nomic_scaffold.models.prefix import Prefix
-from nomic_scaffold.models.probe import Golden, ProbeTexts
+from nomic_scaffold.models.probe import ANY_RUNTIME, Golden, ProbeTexts, RuntimeChoice
 from nomic_scaffold.models.progress import Progress
 from nomic_scaffold.models.report import CheckResult, Status
 from nomic_scaffold.models.spec import ProjectSpec
@@ -36,7 +36,9 @@ class Blessing:
     results: tuple[CheckResult, ...]
 
 
-def prepare(root: Path, *, prefix: Path | None, timeout: float, progress: Progress) -> Blessing:
+def prepare(
+    root: Path, *, prefix: Path | None, timeout: float, on: RuntimeChoice = ANY_RUNTIME, progress: Progress
+) -> Blessing:
     """Embed the probe's texts and see that the vectors are fit to be golden.
 
     Raises HashMismatchError when the model file is not the pinned one, UnavailableError when something could not be
@@ -48,7 +50,7 @@ def prepare(root: Path, *, prefix: Path | None, timeout: float, progress: Progre
         raise UnavailableError("the project has no finished environment", hint="nomic-scaffold install")
     _pinned(root, spec, progress)
     texts = golden.shipped_texts()
-    evidence = _embed(environment, root, spec, texts, timeout=timeout, progress=progress)
+    evidence = _embed(environment, root, spec, texts, on=on, timeout=timeout, progress=progress)
     return judge_blessing(root, spec, evidence, texts=texts, facts=machine.facts())
 
 
@@ -89,10 +91,27 @@ def _pinned(root: Path, spec: ProjectSpec, progress: Progress) -> None:
 
 
 def _embed(
-    prefix: Prefix, root: Path, spec: ProjectSpec, texts: ProbeTexts, *, timeout: float, progress: Progress
+    prefix: Prefix,
+    root: Path,
+    spec: ProjectSpec,
+    texts: ProbeTexts,
+    *,
+    on: RuntimeChoice,
+    timeout: float,
+    progress: Progress,
 ) -> EmbeddingsEvidence:
     progress.say("embedding the probe's texts in the environment, with the network blocked")
-    evidence, _ = probe.run_probe(prefix, root=root, spec=spec, texts=texts, timeout=timeout, progress=progress)
+    evidence, _ = probe.run_probe(
+        prefix,
+        root=root,
+        spec=spec,
+        texts=texts,
+        runtime=on.runtime,
+        device=on.device,
+        dtype=on.dtype,
+        timeout=timeout,
+        progress=progress,
+    )
     if isinstance(evidence, Unavailable):
         raise UnavailableError(evidence.unavailable, hint=evidence.hint or "nomic-scaffold doctor")
     return evidence

@@ -29,6 +29,7 @@ from nomic_scaffold.models.evidence import (
 )
 from nomic_scaffold.models.lock import LockedPackage, LockPaths, PypiLock
 from nomic_scaffold.models.prefix import Prefix
+from nomic_scaffold.models.probe import ANY_RUNTIME, RuntimeChoice
 from nomic_scaffold.models.progress import Progress
 from nomic_scaffold.models.report import Group, Place, Report
 from nomic_scaffold.models.spec import ProjectSpec
@@ -66,6 +67,7 @@ def verify(
     deep: bool = False,
     evidence: Evidence | None = None,
     timeout: float = TIMEOUT,
+    on: RuntimeChoice = ANY_RUNTIME,
     offline: bool = False,
     progress: Progress,
 ) -> Verified:
@@ -77,7 +79,15 @@ def verify(
     spec = project.read_spec(root)
     if evidence is None:
         evidence = gather(
-            root, spec, groups=groups, prefix=prefix, deep=deep, timeout=timeout, offline=offline, progress=progress
+            root,
+            spec,
+            groups=groups,
+            prefix=prefix,
+            deep=deep,
+            timeout=timeout,
+            on=on,
+            offline=offline,
+            progress=progress,
         )
     return Verified(report=judge(expect(root, spec, evidence), evidence, groups=groups), evidence=evidence)
 
@@ -90,6 +100,7 @@ def gather(
     prefix: Path | None,
     deep: bool,
     timeout: float,
+    on: RuntimeChoice = ANY_RUNTIME,
     offline: bool = False,
     progress: Progress,
 ) -> Evidence:
@@ -105,7 +116,7 @@ def gather(
     if Group.ENVIRONMENT in groups:
         environment = _environment(found, root, deep=deep, offline=offline, progress=progress)
     if PROBED.intersection(groups):
-        embeddings, privacy = _probe(found, root, spec, timeout=timeout, progress=progress)
+        embeddings, privacy = _probe(found, root, spec, on=on, timeout=timeout, progress=progress)
     return Evidence(
         tool_version=__version__,
         made_at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -199,7 +210,13 @@ def _environment(
 
 
 def _probe(
-    prefix: Prefix | Unavailable, root: Path, spec: ProjectSpec, *, timeout: float, progress: Progress
+    prefix: Prefix | Unavailable,
+    root: Path,
+    spec: ProjectSpec,
+    *,
+    on: RuntimeChoice,
+    timeout: float,
+    progress: Progress,
 ) -> tuple[EmbeddingsEvidence | Unavailable, PrivacyEvidence | Unavailable]:
     if isinstance(prefix, Unavailable):
         return prefix, prefix
@@ -207,8 +224,17 @@ def _probe(
         gone = Unavailable(unavailable=f"{spec.model.file} is not there", hint="nomic-scaffold weights pull")
         return gone, gone
     progress.say("embedding the probe's texts in the environment, with the network blocked")
-    texts = golden.shipped_texts()
-    return probe.run_probe(prefix, root=root, spec=spec, texts=texts, timeout=timeout, progress=progress)
+    return probe.run_probe(
+        prefix,
+        root=root,
+        spec=spec,
+        texts=golden.shipped_texts(),
+        runtime=on.runtime,
+        device=on.device,
+        dtype=on.dtype,
+        timeout=timeout,
+        progress=progress,
+    )
 
 
 def _conda_packages(root: Path, evidence: Evidence) -> tuple[LockedPackage, ...] | Unavailable:
