@@ -45,7 +45,7 @@ def main() -> None:
             }
             project = folder / "project"
             if found:
-                run([*TOOL, "-q", "new", "--defaults", str(project)])
+                run([*TOOL, "-q", "--offline", "new", "--defaults", str(project)])
             else:
                 records.project(project)
             print(f"records: {found or 'made up'}; {os.cpu_count()} cores; median of {RUNS} runs, whole processes\n")

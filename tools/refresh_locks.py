@@ -23,7 +23,7 @@ def main(arguments: list[str]) -> int:
     """Refresh locks/; `arguments` go on to `nomic-scaffold lock`. Gives its exit code."""
     with tempfile.TemporaryDirectory(prefix="reference-locks-") as scratch:
         project = Path(scratch) / "project"
-        run("-q", "new", "--defaults", str(project))
+        run("-q", "--offline", "new", "--defaults", str(project))
         for path in (*FILES, *FOLDERS):
             remove(project / path)
         done = run("-C", str(project), "lock", "--fresh", "--conda-only", *arguments, check=False)

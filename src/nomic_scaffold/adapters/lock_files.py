@@ -30,6 +30,8 @@ from nomic_scaffold.models.progress import Progress
 from nomic_scaffold.models.variant import Accelerator, Platform
 
 PYLOCK = "locks/pylock.toml"
+STATE = ".nomic-scaffold"
+"""Folder of a project that git ignores."""
 _WAIT = 600.0
 """Seconds to wait for another `lock` of the same project."""
 

@@ -6,7 +6,7 @@ import json
 import shlex
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -23,7 +23,7 @@ from nomic_scaffold.models.variant import Accelerator, Platform
 
 if TYPE_CHECKING:
     from nomic_scaffold.formats.adopt import Adopted
-    from nomic_scaffold.workflows.new import NewProject
+    from nomic_scaffold.workflows.new import Locker, NewProject
 
 
 @click.command("new", short_help="Make a project: template, locks, first commit.")
@@ -62,8 +62,8 @@ def command(
 ) -> None:
     """Make a project in the folder DEST, which must be new or empty.
 
-    On a terminal it asks for what no option gives; --defaults, CI=true or a pipe ask nothing. It needs no network; what
-    only a package index can add is named at the end, with the command that adds it.
+    On a terminal it asks for what no option gives; --defaults, CI=true or a pipe ask nothing. It needs no network: what
+    only a channel or a package index can add is named at the end, with the command that adds it.
     """
     shape = options.format_in("console", "json")
     check_destination(destination)
@@ -84,6 +84,7 @@ def command(
             environment=environment,
             commit=not no_git,
             offline=options.offline,
+            lock=None if options.offline else _locker(options),
             progress=progress_for(options),
         )
     if shape == "json":
@@ -105,6 +106,19 @@ def command(
         )
     if not options.quiet:
         _tell(made, destination)
+
+
+def _locker(options: Options) -> Locker:
+    """Lock what does not ship with the tool, without much patience: `nomic-scaffold lock` can add it any time."""
+
+    def lock(root: Path) -> tuple[Sequence[str], Sequence[str]]:
+        from nomic_scaffold.workflows.lock import Wanted
+        from nomic_scaffold.workflows.lock import lock as run
+
+        result = run(root, Wanted(patient=False, timeout=60), progress=progress_for(options))
+        return result.written, result.missing
+
+    return lock
 
 
 def _tell(made: NewProject, destination: Path) -> None:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from nomic_scaffold import __version__
-from nomic_scaffold.adapters import git, template
+from nomic_scaffold.adapters import git, lock_files, template
 from nomic_scaffold.adapters.reference_locks import reference_locks
 from nomic_scaffold.disk.shipped import shipped
 from nomic_scaffold.disk.staging import staged_folder
@@ -24,6 +25,8 @@ from nomic_scaffold.models.progress import Progress
 _PYLOCK = "locks/pylock.toml"
 Pins = dict[str, Any]
 """scaffold.toml, read but not validated: the template's tests do that, and pydantic takes its time."""
+Locker = Callable[[Path], tuple[Sequence[str], Sequence[str]]]
+"""Locks what waits in a project; gives the paths that it wrote, and a sentence for each lock that is still missing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,11 +52,13 @@ def new(
     environment: adopt.Adopted | None = None,
     commit: bool = True,
     offline: bool = False,
+    lock: Locker | None = None,
     progress: Progress,
 ) -> NewProject:
     """Make the project of `answers` at `destination`, or leave nothing there.
 
-    `environment` takes the place of the template's environment.yml. Raises UsageError for a destination that can't be.
+    `environment` takes the place of the template's environment.yml. `lock` is asked for what does not ship with the
+    tool; that it fails leaves a project without it. Raises UsageError for a destination that can't be.
     """
     destination = Path(os.path.abspath(destination))  # noqa: PTH100 - a link to be stays a link
     with staged_folder(destination, last=scaffold_toml.NAME) as root:
@@ -62,6 +67,8 @@ def new(
         adopted = _adopt(root, environment) if environment else ()
         pins = tomllib.loads(_read(root / scaffold_toml.NAME))
         locks, missing = write_locks(root, pins, offline=offline, progress=progress)
+        if missing and lock is not None:
+            locks, missing = _complete(root, locks, missing, lock)
         files = sum(1 for path in root.rglob("*") if path.is_file())
         done = _commit(root, destination) if commit else None
     return NewProject(
@@ -86,6 +93,17 @@ def write_locks(root: Path, pins: Pins, *, offline: bool, progress: Progress) ->
         # Without an index, or with one that has no such files, there is a project all the same.
         missing.append(f"{_PYLOCK} is not there yet: {error.message.split(' cause: ')[0]}")
     return sorted(written), missing
+
+
+def _complete(root: Path, locks: list[str], missing: list[str], lock: Locker) -> tuple[list[str], list[str]]:
+    """Lock what waits; without a network, or with answers that have no solution, there is a project all the same."""
+    try:
+        written, waiting = lock(root)
+    except ScaffoldError as error:
+        return locks, [*missing, error.message]
+    finally:
+        shutil.rmtree(root / lock_files.STATE, ignore_errors=True)
+    return sorted({*locks, *written}), list(waiting)
 
 
 def _adopt(root: Path, environment: adopt.Adopted) -> tuple[str, ...]:

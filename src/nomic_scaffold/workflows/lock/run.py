@@ -24,7 +24,6 @@ from nomic_scaffold.workflows.lock.wanted import LockedVariant, LockResult, Want
 if TYPE_CHECKING:
     from nomic_scaffold.adapters.conda.content_hash import ContentHashes
 
-STATE = ".nomic-scaffold"
 _MARK = "Made by: nomic-scaffold lock"
 
 
@@ -36,7 +35,7 @@ def lock(root: Path, wanted: Wanted, *, progress: Progress) -> LockResult:
     inputs = read_inputs(root)
     _refuse_credentials(root, inputs)
     selected = wanted.select(inputs)
-    with lock_files.exclusive(root / STATE, progress):
+    with lock_files.exclusive(root / lock_files.STATE, progress):
         old = read_old(root, accelerators(inputs))
         variants = plan(selected, old, wanted)
         derived = sources(inputs)
@@ -181,7 +180,7 @@ def _pip_sections(variants: Sequence[Variant], wanted: Wanted, progress: Progres
     except UnavailableError as error:
         for variant in todo:
             variant.pip, variant.left_out, variant.complete = (), (), False
-        yield f"the pip section of environment.yml is not locked yet ({error.message}): nomic-scaffold lock adds it"
+        yield f"the pip section of environment.yml is not locked yet ({_short(error)}): nomic-scaffold lock adds it"
 
 
 def _pylock(root: Path, wanted: Wanted, missing: list[str], progress: Progress) -> dict[str, str]:
@@ -208,9 +207,14 @@ def _pylock(root: Path, wanted: Wanted, missing: list[str], progress: Progress) 
                 patient=wanted.patient,
             )
         except UnavailableError as error:
-            missing.append(f"{PYLOCK} is not locked yet ({error.message}): nomic-scaffold lock adds it")
+            missing.append(f"{PYLOCK} is not locked yet ({_short(error)}): nomic-scaffold lock adds it")
             return {}
         return {PYLOCK: destination.read_text(encoding="utf-8")}
+
+
+def _short(error: UnavailableError) -> str:
+    """Give uv's first words; what caused what behind them fills lines."""
+    return error.message.partition(" cause: ")[0].rstrip(".")
 
 
 def _leftovers(root: Path, made: set[str]) -> Iterator[str]:
