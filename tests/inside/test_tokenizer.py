@@ -58,7 +58,3 @@ def test_texts_become_the_official_tokens(built: tokenizer.Tokenizer, text: str,
 @pytest.mark.parametrize(("text", "share"), [("water boils", 0.0), ("龘", 1.0), ("water 龘", 0.5), ("", 0.0)])
 def test_the_share_of_unknown_tokens_leaves_out_the_prefix(built: tokenizer.Tokenizer, text: str, share: float):
     assert tokenizer.encode(built, [text], "clustering")[0].unknown_share == share
-
-
-def test_the_normaliser_spells_as_the_vocabulary_does():
-    assert tokenizer.normalise("CRÈME 水 e\u0301") == "creme  水  e"

@@ -207,8 +207,8 @@ def _fitted(encoded: list[Encoded], start: int, model: Runtime, truncate: bool) 
             raise TextError(index, "is empty, or holds nothing but blanks and control characters")
         if len(text.ids) > model.max_tokens:
             if not truncate:
-                reason = f"has {len(text.ids)} tokens; the {model.name} runtime reads {model.max_tokens}"
-                raise TextError(index, f"{reason} (shorten it, or pass truncate=True)")
+                counts = f"has {len(text.ids)} tokens; the {model.name} runtime reads {model.max_tokens}"
+                raise TextError(index, f"{counts} (shorten it, or pass truncate=True)")
             text = replace(text, ids=(*text.ids[: model.max_tokens - 1], SEP))
         if reason := model.refusal(text):
             raise TextError(index, reason)
@@ -222,7 +222,8 @@ def _finish(pooled: NDArray[np.float32], dimension: int) -> NDArray[np.float32]:
     rows -= rows.mean(axis=1, keepdims=True)
     rows /= np.sqrt(np.square(rows).mean(axis=1, keepdims=True) + 1e-5)
     rows = rows[:, :dimension]
-    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    return rows.astype(np.float32)
 
 
 def _draw(done: int, total: int | None) -> None:

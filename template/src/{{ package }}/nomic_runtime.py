@@ -88,12 +88,13 @@ class NomicRuntime:
             raise ClientError(
                 f"the nomic client reads {seen} tokens where the official tokenizer reads {tokens}: {text[:60]!r}"
             )
-        vectors = np.asarray(answer["embeddings"], np.float32)
+        vectors: NDArray[np.float32] = np.asarray(answer["embeddings"], np.float32)
         if vectors.shape != (1, DIMENSION) or not np.isfinite(vectors).all():
             raise ClientError(f"the nomic client gave {vectors.shape} values that are not all finite: {text[:60]!r}")
         if abs(float(np.linalg.norm(vectors)) - 1) > 1e-4:
             raise ClientError(f"the nomic client gave a vector of length {np.linalg.norm(vectors):.5f}, not 1")
-        return vectors[0]
+        row: NDArray[np.float32] = vectors[0]
+        return row
 
     def _call(self, text: str, task: str) -> Any:
         with self._lock:

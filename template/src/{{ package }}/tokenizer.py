@@ -48,7 +48,7 @@ def build_tokenizer(vocabulary: Sequence[str]) -> Tokenizer:
         )
     words = {token: number for number, token in enumerate(vocabulary)}
     tokenizer = Tokenizer(models.WordPiece(words, unk_token="[UNK]", max_input_chars_per_word=LONGEST_WORD))
-    tokenizer.normalizer = normaliser()
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)  # cleans, strips accents, lower-cases
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", CLS), ("[SEP]", SEP)]
@@ -57,16 +57,6 @@ def build_tokenizer(vocabulary: Sequence[str]) -> Tokenizer:
     # Written out in a text these become the special tokens themselves, as in the official tokenizer.json.
     tokenizer.add_special_tokens([AddedToken(token, normalized=False, special=True) for token in SPECIAL_TOKENS])
     return tokenizer
-
-
-def normaliser() -> normalizers.Normalizer:
-    """Give the official normaliser: cleans, splits Chinese characters, strips accents, lower-cases."""
-    return normalizers.BertNormalizer(lowercase=True)
-
-
-def normalise(text: str) -> str:
-    """Spell a text as the model's vocabulary does."""
-    return normaliser().normalize_str(text)
 
 
 def encode(tokenizer: Tokenizer, texts: Sequence[str], task: str) -> list[Encoded]:
