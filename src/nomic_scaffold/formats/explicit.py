@@ -14,7 +14,7 @@ _LINE = re.compile(r"^(?P<url>[^#\s]+)#(?:sha256:)?(?P<hash>[0-9a-f]{64}|[0-9a-f
 def render(packages: Sequence[LockedPackage], record: LockRecord, *, source: str, sha256: bool) -> str:
     """Write the file: conda packages in the order of installing, with md5 or sha256; PyPI files as conda-lock does.
 
-    Every tool reads md5. `#sha256:` is worth more: conda reads it from 24.9 on (conda/conda#14048), and so does rattler.
+    Every tool reads md5. `#sha256:` is worth more: conda reads it from 24.9 on (conda/conda#14048), as rattler does.
     """
     conda = [package for package in packages if package.manager == "conda"]
     pip = sorted((package for package in packages if package.manager == "pip"), key=lambda package: package.name)

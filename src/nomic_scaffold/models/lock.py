@@ -113,7 +113,7 @@ class LockRecord:
     exclude_newer: str | None = None
     """The date after which packages were not looked at, if one was given."""
     complete_hash: str | None = None
-    """conda-lock's content hash with the pip section, where that waits to be locked; its hash without is in the lock."""
+    """conda-lock's content hash with the pip section, where that waits to be locked; the lock has the one without."""
     merged: bool = False
     """Two locks were joined by the merge driver, and nobody has solved since."""
 
