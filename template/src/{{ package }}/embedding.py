@@ -30,7 +30,7 @@ TASKS: tuple[Task, ...] = ("search_query", "search_document", "classification", 
 DIMENSION, SMALLEST_DIMENSION = 768, 64
 UNREADABLE = 1 / 3
 """Share of [UNK] tokens above which the model can't read a text."""
-_WINDOW_TEXTS, _WINDOW_CHARACTERS = 1024, 4_000_000
+_WINDOW_TEXTS, _WINDOW_CHARACTERS = 1024, 1_000_000
 """How much is held in memory at a time."""
 
 
@@ -94,7 +94,8 @@ def embed(
     is unknown to the model raises UnreadableWarning, once per call; `unknown="error"` refuses it.
     """
     _check_arguments(texts, task, dimension, unknown)
-    blocks, unreadable, done = [], [], 0
+    blocks, done = [], 0
+    unreadable, first = 0, ""
     total = len(texts) if isinstance(texts, Sized) else None
     for window in _windows(texts):
         model = open_runtime(runtime, device=device, dtype=dtype, engine=engine)
@@ -104,7 +105,8 @@ def embed(
                 reason = f"can't be read by this model: {text.unknown_share:.0%} of its tokens are unknown"
                 if unknown == "error":
                     raise TextError(index, reason)
-                unreadable.append(f"texts[{index}] {reason}")
+                first = first or f"texts[{index}] {reason}"
+                unreadable += 1
         blocks.append(_finish(model.pool(_fitted(encoded, done, model, truncate)), dimension))
         done += len(window)
         if progress:
@@ -112,8 +114,8 @@ def embed(
     if progress:
         print(file=sys.stderr)
     if unreadable and unknown == "warn":
-        more = f" (and {len(unreadable) - 1} more)" if len(unreadable) > 1 else ""
-        warnings.warn(unreadable[0] + more, UnreadableWarning, stacklevel=2)
+        more = f" (and {unreadable - 1} more)" if unreadable > 1 else ""
+        warnings.warn(first + more, UnreadableWarning, stacklevel=2)
     return np.concatenate(blocks) if blocks else np.empty((0, dimension), np.float32)
 
 
