@@ -67,6 +67,11 @@ SWAPPED_PREFIX = _declare(
     "texts have the vectors of another task: the task prefixes are swapped.",
     "put each task's own prefix before its texts",
 )
+CUT = _declare(
+    "cut-off",
+    "only long texts are off: they are cut off before their end.",
+    "raise the tokenizer's and the runtime's limit to the pin's max-tokens",
+)
 CASED = _declare(
     "cased-tokenizer",
     "only texts with upper-case letters or accents are off: the tokenizer does not lower-case.",
@@ -77,11 +82,6 @@ DRIFT = _declare(
     "only Korean, Hindi, decomposed accents and combining marks are off: the runtime's own tokenizer was given text "
     "that the official normaliser has not seen (llama.cpp's family of tokenizers does not do it).",
     "pass texts through the official normaliser first, as the generated embed() does",
-)
-CUT = _declare(
-    "cut-off",
-    "only long texts are off: they are cut off before their end.",
-    "raise the tokenizer's and the runtime's limit to the pin's max-tokens",
 )
 PRECISION = _declare(
     "other-precision",
@@ -263,8 +263,8 @@ _RULES: tuple[Callable[[Pattern], Cause | None], ...] = (
     _shuffled,
     _no_layer_norm,
     _prefix,
+    _cut,
     _cased,
     _drift,
-    _cut,
     _small,
 )
