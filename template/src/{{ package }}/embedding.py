@@ -22,6 +22,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from . import exact
 from .gguf import Weights, open_weights
 from .tokenizer import SEP, UNKNOWN, Encoded, build_tokenizer, encode
 
@@ -88,7 +89,7 @@ def embed(
 
     `texts` may be a generator; it is read as it is needed. `task` sets the prefix: use `search_query` for what is
     looked for and `search_document` for what is found. `dimension` may be 64 to 768. The runtime is torch where it is
-    installed, else the nomic client; `device`, `dtype` and `engine` (`fast`, `reference`) are torch's.
+    installed, else the nomic client; `device`, `dtype` and `engine` (`fast`, `reference`, `exact`) are torch's.
 
     A text longer than the runtime reads is refused unless `truncate`. A text of which more than a third of the tokens
     is unknown to the model raises UnreadableWarning, once per call; `unknown="error"` refuses it.
@@ -147,6 +148,8 @@ def open_runtime(
 
 def _open_runtime(runtime: str, device: str | None, dtype: str | None, engine: str | None) -> Runtime:
     if runtime == "torch":
+        if engine == "exact":
+            exact.pin()
         from .torch_runtime import TorchRuntime
 
         return TorchRuntime(_weights(), device=device, dtype=dtype, engine=engine)

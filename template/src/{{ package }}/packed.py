@@ -41,8 +41,8 @@ ROWS = 32
 """Batches are filled up to a multiple of this many rows."""
 
 
-class Products:
-    """The model's matrix products by torch's public operators, x (rows, in), w (out, in): any device, any type."""
+class Operators:
+    """The model's heavy operators by torch's public ones, x (rows, in), w (out, in): any device, any type."""
 
     name = "plain"
 
@@ -61,9 +61,21 @@ class Products:
     def added(self, x: Tensor, w: Tensor, term: Tensor) -> Tensor:
         return F.linear(x, w) + term
 
+    def attend(self, q: Tensor, k: Tensor, v: Tensor, lengths: Sequence[int]) -> Tensor:
+        """Softmax attention of each text over itself, (rows, 12, 64); neighbours of equal length in one call."""
+        mixed = v.new_zeros(v.shape)
+        start = 0
+        for length, group in groupby(lengths):
+            count = len(list(group))
+            rows = slice(start, start + count * length)
+            heads = (t[rows].view(count, length, HEADS, HEAD).transpose(1, 2) for t in (q, k, v))
+            mixed[rows] = F.scaled_dot_product_attention(*heads).transpose(1, 2).reshape(-1, HEADS, HEAD)
+            start = rows.stop
+        return mixed
 
-class PackedProducts(Products):
-    """The same by oneDNN on weights that are reordered once, as torch.compile's freezing does; CPU only.
+
+class PackedOperators(Operators):
+    """Matrix products by oneDNN on weights that are reordered once, as torch.compile's freezing does; CPU only.
 
     Faster than MKL behind F.linear, on AMD by two to three times, and the bits of a row depend on that row alone.
     """
@@ -89,14 +101,14 @@ class PackedProducts(Products):
 class Layer:
     """One of the model's twelve layers: attention, then feed-forward, each added to its input and normalised."""
 
-    def __init__(self, weights: Weights, number: int, products: Products, device: torch.device, dtype: torch.dtype):
+    def __init__(self, weights: Weights, number: int, operators: Operators, device: torch.device, dtype: torch.dtype):
         def tensor(name: str) -> Tensor:
             array = weights.tensor(f"encoder.layers.{number}.{name}")
             return torch.from_numpy(np.array(array)).to(device, dtype)
 
-        self.products = products
+        self.operators = operators
         self.qkv, self.out, self.up, self.gate, self.down = (
-            products.pack(tensor(f"{name}.weight"))
+            operators.pack(tensor(f"{name}.weight"))
             for name in ("attn.Wqkv", "attn.out_proj", "mlp.fc11", "mlp.fc12", "mlp.fc2")
         )
         self.norm1 = tensor("norm1.weight"), tensor("norm1.bias")
@@ -105,30 +117,17 @@ class Layer:
 
     def __call__(self, h: Tensor, lengths: Sequence[int], cos: Tensor, sin: Tensor) -> Tensor:
         """Map h (rows, 768) to the same shape."""
-        qkv = self.products.times(h, self.qkv).view(-1, 3 * HEADS, HEAD)
+        qkv = self.operators.times(h, self.qkv).view(-1, 3 * HEADS, HEAD)
         qk, v = qkv[:, : 2 * HEADS].float(), qkv[:, 2 * HEADS :].float()
         turned = qk * cos
         turned += qk.roll(HEAD // 2, -1) * sin
-        mixed = attend(turned[:, :HEADS], turned[:, HEADS:], v, lengths).view(-1, HIDDEN).to(h.dtype)
-        h = F.layer_norm(self.products.added(mixed, self.out, h), (HIDDEN,), *self.norm1, EPSILON)
+        mixed = self.operators.attend(turned[:, :HEADS], turned[:, HEADS:], v, lengths).view(-1, HIDDEN).to(h.dtype)
+        h = F.layer_norm(self.operators.added(mixed, self.out, h), (HIDDEN,), *self.norm1, EPSILON)
         return torch.cat([self.feed_forward(part) for part in h.split(TOKEN_BUDGET)])
 
     def feed_forward(self, h: Tensor) -> Tensor:
-        inner = self.products.scaled(h, self.up, self.products.silu(h, self.gate))
-        return F.layer_norm(self.products.added(inner, self.down, h), (HIDDEN,), *self.norm2, EPSILON)
-
-
-def attend(q: Tensor, k: Tensor, v: Tensor, lengths: Sequence[int]) -> Tensor:
-    """Softmax attention of each text over itself: (rows, 12, 64); neighbours of equal length in one call."""
-    mixed = torch.zeros(q.shape, dtype=q.dtype, device=q.device)
-    start = 0
-    for length, group in groupby(lengths):
-        count = len(list(group))
-        rows = slice(start, start + count * length)
-        heads = (t[rows].view(count, length, HEADS, HEAD).transpose(1, 2) for t in (q, k, v))
-        mixed[rows] = F.scaled_dot_product_attention(*heads).transpose(1, 2).reshape(-1, HEADS, HEAD)
-        start = rows.stop
-    return mixed
+        inner = self.operators.scaled(h, self.up, self.operators.silu(h, self.gate))
+        return F.layer_norm(self.operators.added(inner, self.down, h), (HIDDEN,), *self.norm2, EPSILON)
 
 
 @lru_cache(maxsize=2)
@@ -152,7 +151,7 @@ class FastEngine:
 
     name = "fast"
 
-    def __init__(self, weights: Weights, products: Products, *, device: torch.device, dtype: torch.dtype) -> None:
+    def __init__(self, weights: Weights, operators: Operators, *, device: torch.device, dtype: torch.dtype) -> None:
         def tensor(name: str) -> Tensor:
             return torch.from_numpy(np.array(weights.tensor(name))).float()
 
@@ -160,7 +159,7 @@ class FastEngine:
         self.words = weights.tensor("embeddings.word_embeddings.weight")  # stays in the file, looked up row by row
         self.type = tensor("embeddings.token_type_embeddings.weight")[0]
         self.norm = tensor("emb_ln.weight"), tensor("emb_ln.bias")
-        self.layers = [Layer(weights, number, products, device, dtype) for number in range(LAYERS)]
+        self.layers = [Layer(weights, number, operators, device, dtype) for number in range(LAYERS)]
 
     @torch.inference_mode()
     def pool(self, sequences: Sequence[Sequence[int]]) -> NDArray[np.float32]:

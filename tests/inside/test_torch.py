@@ -1,0 +1,257 @@
+"""The torch runtime: two engines, one vector. Run with torch installed."""
+
+import base64
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from my_project import embed, embedding, packed, torch_runtime
+from my_project.gguf import open_weights
+from my_project.tokenizer import Encoded
+from my_project.torch_runtime import TorchRuntime, choose_operators, full_precision, first_that_runs
+from safetensors.numpy import save_file
+
+ROOT = Path(embedding.__file__).parents[2]
+TEXTS = [
+    "What is Deep Learning?",
+    "THE QUICK BROWN FOX JUMPS OVER THE LAZY DOG",
+    "naïve café, Ελληνικά, русский, العربية, हिन्दी, 한국어",
+    "def embed(texts, *, task='search_document'):\n    return model(texts)",
+    "water boils at one hundred degrees " * 40,
+    "x",
+]
+
+
+def ids(length: int, seed: int = 1) -> list[int]:
+    draw = np.random.default_rng(seed)
+    return [101, *draw.integers(1000, 30000, length - 2).tolist(), 102]
+
+
+def units(pooled: np.ndarray) -> np.ndarray:
+    return embedding._finish(pooled, 768).astype(np.float64)
+
+
+@pytest.fixture(scope="module")
+def fast() -> TorchRuntime:
+    return embedding.open_runtime("torch")
+
+
+@pytest.fixture(scope="module")
+def reference() -> TorchRuntime:
+    return embedding.open_runtime("torch", engine="reference")
+
+
+@pytest.mark.parametrize("engine", ["fast", "reference"])
+def test_the_golden_vectors(engine: str):
+    golden = json.loads((ROOT / "locks" / "golden.json").read_text(encoding="utf-8"))
+    for task in embedding.TASKS:
+        texts = [text for text in golden["texts"] if text["task"] == task]
+        known = np.array([np.frombuffer(base64.b64decode(golden["vectors"][text["id"]]), "<f4") for text in texts])
+        vectors = embed([text["text"] for text in texts], task=task, engine=engine, unknown="ignore")
+        cosines = (vectors.astype(np.float64) * known).sum(1) / np.linalg.norm(known.astype(np.float64), axis=1)
+        cosines /= np.linalg.norm(vectors.astype(np.float64), axis=1)
+        assert np.abs(vectors - known).max() <= 1e-6
+        assert (1 - cosines).max() <= 1e-9
+
+
+def test_the_engines_agree(fast: TorchRuntime, reference: TorchRuntime):
+    assert (fast.engine, reference.engine) == ("fast", "reference")
+    assert np.abs(embed(TEXTS) - embed(TEXTS, engine="reference")).max() <= 2e-7
+
+
+@pytest.mark.parametrize("length", [2, 3, 33, 1025, 2047, 2048, 2049, 3000])
+def test_the_engines_agree_at_every_length(length: int, fast: TorchRuntime, reference: TorchRuntime):
+    text = [ids(length)]
+    assert np.abs(units(fast._engine.pool(text)) - units(reference._engine.pool(text))).max() <= 2e-7
+
+
+def test_a_long_text_does_not_depend_on_its_neighbours(fast: TorchRuntime, reference: TorchRuntime):
+    short, long, longer = ids(20), ids(2100), ids(2600)
+    for engine in (fast._engine, reference._engine):
+        alone = engine.pool([long])[0]
+        for company in ([short, long], [long, longer], [longer, long, short]):
+            assert engine.pool(company)[company.index(long)].tobytes() == alone.tobytes()
+
+
+@pytest.mark.parametrize(("length", "growth"), [(2048, 1.0), (4096, 3.0), (8192, 7.0)])
+def test_positions_past_2048_tokens_are_scaled_by_the_texts_own_length(length: int, growth: float):
+    cos, sin = packed.rotary(length)
+    base = 1000 * growth ** (64 / 62)
+    angle = np.arange(length)[:, None] / base ** (np.arange(32) / 32)
+    assert np.abs(cos[:, :32].numpy() - np.cos(angle)).max() < 1e-3  # the angles are float32, as in the reference
+    assert np.abs(sin[:, 32:].numpy() - np.sin(angle)).max() < 1e-3
+    assert torch.equal(sin[:, :32], -sin[:, 32:])
+
+
+def test_a_text_past_the_limit_is_refused_with_its_count_and_cut_when_asked():
+    text = "water " * 9000
+    with pytest.raises(ValueError, match=r"texts\[1\] has 9006 tokens; the torch runtime reads 8192") as caught:
+        embed(["short", text])
+    assert "truncate=True" in str(caught.value)
+    cut = embed([text], truncate=True)
+    assert cut.shape == (1, 768)
+    assert cut.tobytes() == embed(["water " * (8192 - 6)]).tobytes()
+
+
+@pytest.mark.parametrize("dimension", [64, 256, 767, 768])
+def test_a_smaller_dimension_is_the_start_of_the_whole_vector(dimension: int):
+    whole, small = embed(TEXTS), embed(TEXTS, dimension=dimension)
+    assert (small.shape, small.dtype) == ((len(TEXTS), dimension), np.float32)
+    start = whole[:, :dimension].astype(np.float64)
+    assert np.abs(small - start / np.linalg.norm(start, axis=1, keepdims=True)).max() <= 1e-7
+
+
+def test_a_safetensors_file_of_the_same_weights_gives_the_same_bits(tmp_path: Path, fast: TorchRuntime):
+    """The official safetensors file can't be had here; this one is made from the GGUF, in float32, by its names."""
+    weights = embedding._weights()
+    path = tmp_path / "model.safetensors"
+    save_file({name: np.asarray(array, np.float32) for name, array in weights.tensors.items()}, path)
+    other = TorchRuntime(open_weights(path))
+    texts = [ids(n) for n in (5, 40, 300)]
+    assert other._engine.pool(texts).tobytes() == fast._engine.pool(texts).tobytes()
+
+
+@pytest.mark.parametrize(
+    ("dtype", "engine", "component", "cosine"),
+    [
+        ("bfloat16", "fast", 4e-3, 4e-4),
+        ("float16", "fast", 6e-4, 4e-6),
+        ("bfloat16", "reference", 8e-3, 1e-3),
+    ],
+)
+def test_half_precision_stays_within_its_tolerance(dtype: str, engine: str, component: float, cosine: float):
+    right = embed(TEXTS).astype(np.float64)
+    half = embed(TEXTS, dtype=dtype, engine=engine).astype(np.float64)
+    assert 1e-5 < np.abs(half - right).max() <= component
+    assert (1 - (half * right).sum(1)).max() <= cosine
+
+
+@pytest.mark.parametrize("setting", ["medium", "high"])
+def test_a_lower_precision_asked_of_torch_elsewhere_changes_nothing(setting: str, reference: TorchRuntime):
+    texts = [ids(70)]
+    before = torch.get_float32_matmul_precision()
+    for runtime in (embedding.open_runtime("torch"), reference):
+        right = runtime.pool([_encoded(texts[0])])
+        torch.set_float32_matmul_precision(setting)
+        try:
+            assert runtime.pool([_encoded(texts[0])]).tobytes() == right.tobytes()
+            assert torch.get_float32_matmul_precision() == setting
+        finally:
+            torch.set_float32_matmul_precision(before)
+
+
+def test_a_precision_set_per_backend_is_put_back():
+    matmul = torch.backends.mkldnn.matmul
+    if not hasattr(matmul, "fp32_precision"):
+        pytest.skip("this torch has no fp32_precision per backend")
+    before = matmul.fp32_precision
+    matmul.fp32_precision = "bf16"
+    try:
+        with full_precision():
+            assert matmul.fp32_precision == "ieee"
+        assert matmul.fp32_precision == "bf16"
+    finally:
+        matmul.fp32_precision = before
+
+
+def test_the_model_is_loaded_once(fast: TorchRuntime):
+    assert embedding.open_runtime("torch") is fast
+    assert embedding.open_runtime("torch", dtype="bfloat16") is not fast
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"device": "tpu"}, "device='tpu' is unknown; use 'cpu', 'cuda' or 'mps'"),
+        ({"dtype": "int8"}, "dtype='int8' is unknown; use one of float32"),
+        ({"dtype": "tf32"}, "dtype='tf32' exists on device='cuda' only, not on 'cpu'"),
+        ({"engine": "turbo"}, "engine='turbo' is unknown; use one of fast, reference"),
+    ],
+)
+def test_what_does_not_exist_is_refused(arguments: dict[str, str], message: str):
+    with pytest.raises(ValueError, match=message.replace("(", r"\(")):
+        TorchRuntime(embedding._weights(), **arguments)
+
+
+@pytest.mark.parametrize("device", ["cuda", "mps"])
+def test_a_device_that_is_not_there_is_refused_with_the_reason(device: str):
+    there = torch.cuda.is_available() if device == "cuda" else torch.backends.mps.is_available()
+    if there:
+        pytest.skip("this machine has the device")
+    with pytest.raises(ValueError, match=f"device='{device}' can't be used: torch .*; use device='cpu'"):
+        TorchRuntime(embedding._weights(), device=device)
+
+
+class Broken:
+    """An engine that fails as one does whose operator is missing, or that gives nonsense."""
+
+    name = "fast"
+
+    def __init__(self, error: Exception | None) -> None:
+        self.error = error
+
+    def pool(self, sequences: object) -> np.ndarray:
+        if self.error is not None:
+            raise self.error
+        return np.full((1, 768), np.nan, np.float32)
+
+
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        (AttributeError("'_OpNamespace' 'mkldnn' object has no attribute"), "has no attribute"),
+        (NotImplementedError("not on this device\nlong trace"), "not on this device"),
+        (RuntimeError("needs the cpu support avx512bw"), "avx512bw"),
+        (None, "not finite"),
+    ],
+)
+def test_where_the_fast_engine_fails_the_reference_one_runs_and_says_why(error: Exception | None, why: str):
+    works = Broken(None)
+    engine, reason = first_that_runs(lambda: Broken(error), lambda: works)
+    assert engine is works
+    assert why in reason
+    assert "\n" not in reason
+
+
+def test_without_onednns_operators_the_fast_engine_multiplies_by_torchs_own():
+    """oneDNN held to AVX2 has no packed products in bfloat16: missing for real, not by a fake."""
+    script = (
+        "import torch, json; from my_project.torch_runtime import choose_operators;"
+        "found = [choose_operators('cpu', t) for t in (torch.float32, torch.bfloat16)];"
+        "print(json.dumps([(p.name, why) for p, why in found]))"
+    )
+    environment = os.environ | {"ONEDNN_MAX_CPU_ISA": "AVX2"}
+    (f32, no_reason), (bf16, why) = json.loads(
+        subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, check=True).stdout
+    )
+    if not torch.backends.mkldnn.is_available() or choose_operators("cpu", torch.float32)[1]:
+        pytest.skip("torch has no oneDNN for this processor")
+    assert (f32, no_reason, bf16) == ("onednn", "", "plain")
+    assert why.startswith("oneDNN's packed products don't run here: ")
+
+
+def test_the_fast_engine_agrees_without_onednn(fast: TorchRuntime):
+    plain = packed.FastEngine(embedding._weights(), packed.Operators(), device=torch.device("cpu"), dtype=torch.float32)
+    texts = [ids(n) for n in (2, 12, 90, 400)]
+    assert np.abs(units(plain.pool(texts)) - units(fast._engine.pool(texts))).max() <= 2e-7
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the peak of one process is read from /proc")
+def test_peak_memory_stays_under_1100_megabytes():
+    script = (
+        "from my_project import embed;"
+        "embed([f'{n} ' + 'water ' * n for n in range(200)]);"
+        "embed(['water ' * 6000]);"
+        "print(next(line for line in open('/proc/self/status') if line.startswith('VmHWM')))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True, text=True)
+    assert int(done.stdout.split()[1]) * 1024 <= 1.1e9
+
+
+def _encoded(tokens: list[int]) -> Encoded:
+    return Encoded("", "search_document", tuple(tokens), 1, 0.0)
