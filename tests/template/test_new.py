@@ -18,7 +18,7 @@ from nomic_scaffold.adapters.project import read_spec
 from nomic_scaffold.cli.main import run
 from nomic_scaffold.errors import ExitCode
 
-COMMAND = [sys.executable, "-m", "nomic_scaffold"]
+COMMAND = [sys.executable, "-m", "nomic_scaffold", "--offline"]
 posix_only = pytest.mark.skipif(os.name == "nt", reason="signals and terminals as POSIX has them")
 
 
@@ -45,7 +45,7 @@ def git(folder: Path, *arguments: str) -> str:
 
 @pytest.mark.parametrize("name", ["my-project", "with blanks", "我的项目", "a/b/c", "Ünï ' \" $x"])
 def test_a_project_is_made_whole_and_committed(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["new", name, "--defaults"]) == ExitCode.OK
+    assert run(["--offline", "new", name, "--defaults"]) == ExitCode.OK
     root = Path(name)
     assert read_spec(root).name == root.name
     assert git(root, "status", "--porcelain") == ""
@@ -64,7 +64,7 @@ def test_a_project_is_made_whole_and_committed(name: str, capsys: pytest.Capture
 def test_an_existing_empty_folder_is_filled_and_stays_itself() -> None:
     Path("here").mkdir()
     before = Path("here").stat().st_ino
-    assert run(["new", "here", "--defaults"]) == ExitCode.OK
+    assert run(["--offline", "new", "here", "--defaults"]) == ExitCode.OK
     assert Path("here").stat().st_ino == before
     assert (Path("here") / "scaffold.toml").is_file()
     assert not list(Path("here").glob(".nomic-scaffold-*"))
@@ -73,14 +73,14 @@ def test_an_existing_empty_folder_is_filled_and_stays_itself() -> None:
 def test_the_current_folder_is_a_destination(monkeypatch: pytest.MonkeyPatch) -> None:
     Path("atlas").mkdir()
     monkeypatch.chdir("atlas")
-    assert run(["new", ".", "--defaults"]) == ExitCode.OK
+    assert run(["--offline", "new", ".", "--defaults"]) == ExitCode.OK
     assert read_spec(Path()).package == "atlas"
 
 
 def test_answers_come_from_options() -> None:
     given = ["--name", "Suche", "--package", "suche", "--language", "de", "--language", "en", "--license", "mit"]
     given += ["--platform", "linux-64", "--variant", "cpu", "--python", "3.12", "--author", "Ada", "--description", "D"]
-    assert run(["new", "x", *given]) == ExitCode.OK
+    assert run(["--offline", "new", "x", *given]) == ExitCode.OK
     spec = read_spec(Path("x"))
     assert (spec.name, spec.package, spec.languages, spec.python) == ("Suche", "suche", ("en", "de"), "3.12")
     assert [variant.id for variant in spec.variants] == ["linux-64-cpu"]
@@ -116,7 +116,7 @@ def test_what_cannot_be_is_named_and_leaves_nothing(
     Path("bad.yml").write_text("channels: [conda-forge]\ndependencies:\n  - [\n")
     Path("old.yml").write_text("channels: [conda-forge]\ndependencies:\n  - pytorch ==2.1\n")
     before = left()
-    assert run(["new", *arguments, "--defaults"]) in (ExitCode.USAGE, ExitCode.INPUT)
+    assert run(["--offline", "new", *arguments, "--defaults"]) in (ExitCode.USAGE, ExitCode.INPUT)
     error = capsys.readouterr().err
     assert told in error
     assert "hint:" in error
@@ -130,7 +130,7 @@ def test_a_folder_that_may_not_be_written_is_named(tmp_path: Path, capsys: pytes
     locked = Path("/sys") if os.geteuid() == 0 else tmp_path / "locked"
     if os.geteuid():
         locked.mkdir(mode=0o555)
-    assert run(["new", str(locked / "x"), "--defaults"]) == ExitCode.USAGE
+    assert run(["--offline", "new", str(locked / "x"), "--defaults"]) == ExitCode.USAGE
     assert f"can't write in {locked}: " in capsys.readouterr().err
     assert not (locked / "x").exists()
 
@@ -138,7 +138,7 @@ def test_a_folder_that_may_not_be_written_is_named(tmp_path: Path, capsys: pytes
 def test_a_file_of_windows_is_adopted(capsys: pytest.CaptureFixture[str]) -> None:
     lines = [b"name: old", b"channels:", b"  - conda-forge", b"dependencies:", b"  - python=3.12", b"  - pandas # t"]
     Path("theirs.yml").write_bytes(b"\xef\xbb\xbf" + b"".join(line + b"\r\n" for line in lines))
-    assert run(["new", "x", "--defaults", "--from", "theirs.yml"]) == ExitCode.OK
+    assert run(["--offline", "new", "x", "--defaults", "--from", "theirs.yml"]) == ExitCode.OK
     text = (Path("x") / "environment.yml").read_bytes().decode()
     assert text.startswith("name: old\nchannels:\n  - conda-forge\ndependencies:\n  - python=3.12\n  - pandas # t\n")
     assert "\r" not in text
@@ -152,7 +152,7 @@ def test_a_file_of_windows_is_adopted(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def test_json_is_the_only_thing_on_stdout(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["--format", "json", "new", "x", "--defaults"]) == ExitCode.OK
+    assert run(["--offline", "--format", "json", "new", "x", "--defaults"]) == ExitCode.OK
     answer = json.loads(capsys.readouterr().out)
     assert answer["project"] == str(Path("x").absolute())
     assert answer["commit"] == "committed"
@@ -164,27 +164,27 @@ class TestFirstCommit:
     """The first commit is the same whatever git's configuration is."""
 
     def test_none_is_made_when_not_wanted(self) -> None:
-        assert run(["new", "x", "--defaults", "--no-git"]) == ExitCode.OK
+        assert run(["--offline", "new", "x", "--defaults", "--no-git"]) == ExitCode.OK
         assert not Path("x/.git").exists()
 
     def test_without_a_user_it_is_nobodys_and_says_so(
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
-        assert run(["new", "x", "--defaults"]) == ExitCode.OK
+        assert run(["--offline", "new", "x", "--defaults"]) == ExitCode.OK
         assert git(Path("x"), "log", "--format=%ae") == "nomic-scaffold@localhost"
         assert "git commit --amend --reset-author" in capsys.readouterr().err
 
     def test_inside_a_repository_none_is_made(self, capsys: pytest.CaptureFixture[str]) -> None:
         git(Path(), "init", "--quiet")
-        assert run(["new", "x", "--defaults"]) == ExitCode.OK
+        assert run(["--offline", "new", "x", "--defaults"]) == ExitCode.OK
         assert not Path("x/.git").exists()
         assert "commit it there" in capsys.readouterr().err
 
     def test_a_folder_that_the_repository_around_ignores_has_its_own(self) -> None:
         git(Path(), "init", "--quiet")
         Path(".gitignore").write_text("/x/\n")
-        assert run(["new", "x", "--defaults"]) == ExitCode.OK
+        assert run(["--offline", "new", "x", "--defaults"]) == ExitCode.OK
         assert git(Path("x"), "status", "--porcelain") == ""
         assert Path("x/.git").is_dir()
 
@@ -207,7 +207,7 @@ class TestFirstCommit:
             + f"[init]\n\ttemplateDir = {template}\n[commit]\n\tgpgSign = true\n[gpg]\n\tprogram = /bin/false\n"
         )
         monkeypatch.setenv("GIT_DIR", str(tmp_path / "elsewhere"))
-        assert run(["new", "x", "--defaults"]) == ExitCode.OK
+        assert run(["--offline", "new", "x", "--defaults"]) == ExitCode.OK
         monkeypatch.delenv("GIT_DIR")
         assert "scaffold.toml" in git(Path("x"), "ls-files").splitlines()
         assert not (tmp_path / "hooked").exists()
@@ -276,11 +276,11 @@ class TestKilled:
         (leftover,) = left()
         assert leftover.startswith(".nomic-scaffold-")
         os.utime(leftover, (0, 0))
-        assert run(["new", "x", "--defaults"]) == ExitCode.OK
+        assert run(["--offline", "new", "x", "--defaults"]) == ExitCode.OK
         assert left() == ["x"]
 
     def test_a_run_clears_nothing_of_another_that_is_still_at_work(self, stuck: subprocess.Popen[str]) -> None:
         (working,) = left()
         os.utime(working, (0, 0))
-        assert run(["new", "y", "--defaults"]) == ExitCode.OK
+        assert run(["--offline", "new", "y", "--defaults"]) == ExitCode.OK
         assert left() == [working, "y"]

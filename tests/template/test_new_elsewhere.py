@@ -16,7 +16,8 @@ import pytest
 
 from nomic_scaffold.adapters.project import read_spec
 
-COMMAND = [sys.executable, "-m", "nomic_scaffold", "new", "x"]
+ONLINE = [sys.executable, "-m", "nomic_scaffold", "new", "x"]
+COMMAND = [*ONLINE[:-2], "--offline", *ONLINE[-2:]]
 posix_only = pytest.mark.skipif(os.name == "nt", reason="terminals as POSIX has them")
 
 
@@ -50,23 +51,38 @@ def proxies(address: str) -> dict[str, str]:
     return {**os.environ, **dict.fromkeys(names, address), **{n.upper(): address for n in names}, "NO_PROXY": ""}
 
 
-def test_defaults_ask_nothing_of_the_network(spy: tuple[str, list[str]], tmp_path: Path) -> None:
+def test_offline_asks_nothing_of_the_network(spy: tuple[str, list[str]], tmp_path: Path) -> None:
     address, visits = spy
     done = subprocess.run(
-        [*COMMAND, "--defaults"], env=proxies(address), capture_output=True, text=True, check=False, timeout=60
+        [*COMMAND, "--defaults"], env=proxies(address), capture_output=True, text=True, check=False, timeout=120
     )
     assert done.returncode == 0, done.stderr
     assert visits == []
+    assert (tmp_path / "x/conda-lock.yml").is_file()
     assert (tmp_path / "x/locks/pylock.toml").is_file()
 
 
-def test_defaults_work_in_an_empty_network_namespace(tmp_path: Path) -> None:
+def test_an_index_that_does_not_answer_is_given_up_at_once(spy: tuple[str, list[str]], tmp_path: Path) -> None:
+    address, visits = spy
+    done = subprocess.run(
+        [*ONLINE, "--defaults"], env=proxies(address), capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert 0 < len(visits) < 20
+    assert "the pip section of environment.yml is not locked yet" in done.stderr
+    assert "nomic-scaffold lock\n" in done.stderr
+    assert (tmp_path / "x/conda-lock.yml").is_file()
+    assert (tmp_path / "x/locks/pylock.toml").is_file()
+
+
+def test_it_works_in_an_empty_network_namespace(tmp_path: Path) -> None:
     unshare = shutil.which("unshare")
     inside = [unshare, "--user", "--map-root-user", "--net"] if unshare else []
     if not inside or subprocess.run([*inside, "true"], capture_output=True, check=False).returncode:
         pytest.skip("this system allows no network namespaces of one's own")
-    done = subprocess.run([*inside, *COMMAND, "--defaults"], capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run([*inside, *ONLINE, "--defaults"], capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
+    assert (tmp_path / "x/conda-lock.yml").is_file()
     assert (tmp_path / "x/locks/pylock.toml").is_file()
 
 

@@ -44,7 +44,7 @@ def test_a_later_template_is_merged_with_what_people_changed(git_user: None, tmp
     git(template, "commit", "--quiet", "--message", "one")
     git(template, "tag", f"v{__version__}")
 
-    assert run(["new", "mine", "--defaults", "--language", "de", "--author", "Ada"]) == 0
+    assert run(["--offline", "new", "mine", "--defaults", "--language", "de", "--author", "Ada"]) == 0
     mine = tmp_path / "mine"
     environment = mine / "environment.yml"
     environment.write_text(

@@ -159,7 +159,7 @@ def _conda_locks(root: Path) -> tuple[list[str], list[str]]:
     for name, text in made.items():
         _write(root / name, text)
     if any(inputs.pip for inputs in wanted):
-        return list(made), ["the pip section of environment.yml is not locked yet: nomic-scaffold lock adds it"]
+        return list(made), ["the pip section of environment.yml is not locked yet"]
     return list(made), []
 
 
