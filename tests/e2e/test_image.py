@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import channel as channels
 from tests.support import docker_engine
-from tests.support.channel import mirrored, real_channel, test_cache
 from tests.support.docker_engine import BASE, ROOT, docker
 from tests.support.server import serve
 
@@ -53,7 +53,7 @@ def engine() -> Iterator[Engine]:
     lacking = docker_engine.missing_means()
     if lacking:
         pytest.skip(f"no container can be run here: {lacking}")
-    cache = test_cache()
+    cache = channels.test_cache()
     with docker_engine.private_engine(cache) as host:
         docker_engine.import_base(host, cache)
         yield Engine(host)
@@ -66,7 +66,7 @@ def tool_image(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> str:
         shutil.copytree(ROOT / name, context / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("copier.yml", "pyproject.toml", "README.md", "LICENSE", "Dockerfile", ".dockerignore"):
         shutil.copyfile(ROOT / name, context / name)
-    shutil.copytree(docker_engine.wheelhouse(test_cache()), context / "wheelhouse")
+    shutil.copytree(docker_engine.wheelhouse(channels.test_cache()), context / "wheelhouse")
     arguments = ("--build-arg", f"BASE={BASE}", "--build-arg", "PIP_NO_INDEX=1", "--network", "none")
     engine.run("build", "--quiet", *arguments, "--tag", TOOL, str(context))
     return TOOL
@@ -78,8 +78,8 @@ def project(
 ) -> Iterator[Project]:
     root = tmp_path_factory.mktemp("image") / "my project 项目"
     python = f"{sys.version_info[0]}.{sys.version_info[1]}"
-    with serve(real_channel()) as channel:
-        environment = {**os.environ, **mirrored(channel.url), "DOCKER_HOST": engine.host, "CI": "true"}
+    with serve(channels.real_channel()) as channel:
+        environment = {**os.environ, **channels.mirrored(channel.url), "DOCKER_HOST": engine.host, "CI": "true"}
         made = Project(root, environment)
         new = ["new", str(root), "--defaults", "--python", python, "--platform", "linux-64", "--variant", "cpu"]
         for step in (

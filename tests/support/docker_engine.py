@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -41,8 +42,10 @@ def missing_means() -> str | None:
 @contextmanager
 def private_engine(cache: Path) -> Iterator[str]:
     """Start dockerd with its own data, without a bridge; give its DOCKER_HOST; stop it by its process id."""
-    with tempfile.TemporaryDirectory(prefix="engine-", ignore_cleanup_errors=True) as name:
-        home = Path(name)
+    home = Path(tempfile.mkdtemp(prefix="engine-"))
+    with contextlib.ExitStack() as stack:
+        # Hundreds of thousands of files: rm takes a tenth of the time of shutil.
+        stack.callback(subprocess.run, ["rm", "-rf", str(home)], check=False)
         log = (home / "log").open("wb")
         process = subprocess.Popen(
             [

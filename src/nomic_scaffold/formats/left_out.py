@@ -7,7 +7,7 @@ from typing import Literal
 
 from nomic_scaffold.models.boundary import Boundary
 
-NAME = "conda-meta/nomic-scaffold-left-out.json"
+NAME = ".nomic-scaffold-left-out.json"
 """The record, relative to the prefix."""
 
 PATTERNS: tuple[str, ...] = (

@@ -50,7 +50,7 @@ found = []
 for path in glob.glob("/opt/env/conda-meta/*.json"):
     with open(path, encoding="utf-8") as file:
         record = json.load(file)
-    if "files" in record:
+    if isinstance(record.get("files"), list):
         places = (os.path.join("/opt/env", name) for name in record["files"])
         found.append((record["name"], sum(os.lstat(place).st_size for place in places if os.path.lexists(place))))
 print(json.dumps(sorted(found, key=lambda one: -one[1])))

@@ -14,10 +14,11 @@ from nomic_scaffold.adapters.conda.pip_part import PipPackage
 from nomic_scaffold.adapters.conda.records import Record
 from nomic_scaffold.adapters.conda.signatures import Signature
 from nomic_scaffold.disk.bulk import sha256_files
+from nomic_scaffold.formats import left_out
 from nomic_scaffold.models import witness
 from nomic_scaffold.models.evidence import FileFinding, FileProblem
 
-OURS = frozenset({witness.NAME, "CACHEDIR.TAG"})
+OURS = frozenset({witness.NAME, left_out.NAME, "CACHEDIR.TAG"})
 """Files at the top of a prefix that installers leave beside those of packages."""
 Made = Mapping[tuple[str, str], frozenset[tuple[str, int]]]
 
