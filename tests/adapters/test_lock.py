@@ -125,6 +125,16 @@ def test_upgrade_moves_the_package_and_what_must_move_with_it(here: Site) -> Non
     assert (versions(here)["rich"], versions(here)["pygments"]) == ("14.0", "2.9")
 
 
+def test_upgrade_moves_what_held_the_package_back(here: Site) -> None:
+    """The locked rich goes with old pygments only: kept as it is, it would keep pygments too."""
+    here.lock()
+    kept = [record for record in here.held if record.name != "rich"]
+    here.held = [*kept, Record(name="rich", version="13.0", build="pyh2_0", depends=("python", "pygments >=2,<2.5"))]
+    here.publish(newer("pygments", "2.9"), newer("rich", "14.0", "pygments >=2.5"), newer("numpy", "2.3.0"))
+    here.lock(upgrade=("pygments",))
+    assert (versions(here)["pygments"], versions(here)["rich"], versions(here)["numpy"]) == ("2.9", "14.0", "2.1.0")
+
+
 def test_upgrade_of_a_package_that_nobody_locked_is_refused(here: Site) -> None:
     here.lock()
     with pytest.raises(UsageError, match="no lock holds a package 'numppy'"):
@@ -209,6 +219,19 @@ def test_a_folder_of_records_stands_in_for_the_channel(here: Site, monkeypatch: 
     assert "https://conda.anaconda.org/conda-forge/linux-64/python-3.13.1-h1_cp313.conda" in here.text()
 
 
+def test_records_of_a_folder_are_cached_until_the_folder_changes(here: Site, tmp_path: Path) -> None:
+    def caches() -> int:
+        return len(list((tmp_path / "repodata").iterdir()))
+
+    here.lock(repodata=here.folder)
+    here.lock(repodata=here.folder, fresh=True)
+    assert caches() == 1
+    here.publish(newer("numpy", "9.0"))
+    here.lock(repodata=here.folder, fresh=True)
+    assert caches() == 2
+    assert versions(here)["numpy"] == "9.0"
+
+
 def test_records_of_a_folder_never_pass_for_the_channels(here: Site, tmp_path: Path) -> None:
     other = records.write(tmp_path / "other", [*here.held, newer("numpy", "9.0")])
     here.lock(repodata=other)
@@ -253,6 +276,25 @@ def test_a_login_in_a_variable_stays_a_variable(here: Site, monkeypatch: pytest.
         value for request in here.served.requests for name, value in request.headers.items() if "auth" in name.lower()
     }
     assert sent == {"Basic " + base64.b64encode(b"someone:hunter2").decode()}
+
+
+def test_a_token_in_a_variable_is_not_in_the_addresses_of_packages(
+    here: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CHANNEL_TOKEN", "to-ken-1")
+    records.write(here.folder / "t" / "to-ken-1" / "forge", here.held)
+    here.edit("environment.yml", "- conda-forge", f"- {here.served.url}/t/${{CHANNEL_TOKEN}}/forge")
+    here.lock()
+    everything = "".join(here.texts().values())
+    assert "to-ken-1" not in everything
+    assert f"{here.served.url}/forge/noarch/tzdata-2026a-0.conda" in everything
+    before = here.text()
+    here.publish(newer("numpy", "2.3.0"))
+    records.write(here.folder / "t" / "to-ken-1" / "forge", here.held)
+    here.edit("environment.yml", "- rich", "- rich >=13")
+    here.lock()
+    assert versions(here)["numpy"] == "2.1.0"
+    assert here.text() != before
 
 
 def test_a_second_lock_waits_for_the_first(here: Site) -> None:
