@@ -205,6 +205,14 @@ def test_packages_after_a_day_are_not_looked_at(here: Site, day: date, version: 
     assert {record.exclude_newer for record in lock_header.parse(here.text()) or ()} == {day.isoformat()}
 
 
+def test_a_day_counts_for_what_was_locked_before_too(here: Site) -> None:
+    here.lock()
+    assert versions(here)["numpy"] == "2.1.0"
+    here.lock(exclude_newer=date(2026, 2, 1))
+    assert versions(here)["numpy"] == "2.0.0"
+    assert here.lock(exclude_newer=date(2026, 2, 1)).written == ()
+
+
 def test_offline_takes_what_the_cache_has(here: Site) -> None:
     here.lock()
     here.served.requests.clear()
