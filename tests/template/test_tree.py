@@ -25,6 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 TEMPLATE = ROOT / "template"
 GOLDEN = ROOT / "tests" / "data" / "golden-tree"
 NAMES = "FILES"
+CACHES = {"__pycache__", ".pytest_cache", ".ruff_cache", ".mypy_cache"}
 PLAIN = [pytest.param({}, id="defaults"), pytest.param({"name": 'He said "hi" \\ {{ x }} #ü😀 & <b>'}, id="odd name")]
 OTHERS = [
     pytest.param({"licence": "Proprietary", "python": "3.11", "languages": ["en", "de"]}, id="proprietary"),
@@ -51,7 +52,9 @@ def test_rendered_files_are_the_golden_ones(default_project: Path, request: pyte
     for name, text in expected.items():
         assert golden[name].decode() == text.decode(), hint
     assert {name: found[name] for name in found.keys() - rendered.keys()} == {
-        name: text for name, text in sources.items() if not name.endswith(".jinja") and "__pycache__" not in name
+        name: text
+        for name, text in sources.items()
+        if not name.endswith(".jinja") and not CACHES.intersection(name.split("/"))
     }
 
 
