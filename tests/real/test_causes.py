@@ -203,6 +203,42 @@ def test_an_eight_bit_file_is_told_from_coarse_arithmetic_without_knowing_its_ha
     assert judged.cause == CAUSES["quantised-file"]
 
 
+CLIENT = """
+import base64, json, sys
+from nomic import embed
+job = json.load(open(sys.argv[1], encoding="utf-8"))
+for task in sorted({item["task"] for item in job["items"]}):
+    items = [item for item in job["items"] if item["task"] == task]
+    embed.free_embedding_model()
+    done = embed.text([item["text"] for item in items], model="nomic-embed-text-v1.5", task_type=task, inference_mode="local",
+                      model_path=job["folder"], allow_download=False, device="cpu")
+    import numpy
+    for item, row in zip(items, done["embeddings"]):
+        packed = numpy.asarray(row, dtype="<f4").tobytes()
+        print(json.dumps([item["id"], base64.b64encode(packed).decode()]))
+"""
+
+
+def test_the_official_client_without_our_normalising_is_named(
+    generated_project: Path, nomic_environment: Path, tmp_path: Path
+) -> None:
+    texts = _texts(SHORT)
+    model = generated_project / ".nomic-scaffold" / "weights" / spec_of(generated_project).model.file
+    job = tmp_path / "job.json"
+    asked = {"items": _items(texts.golden), "folder": str(model.parent)}
+    job.write_text(json.dumps(asked), encoding="utf-8")
+    done = subprocess.run(
+        [nomic_environment, "-B", "-c", CLIENT, job], capture_output=True, text=True, encoding="utf-8", check=False
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    rows = dict(json.loads(line) for line in done.stdout.splitlines() if line.startswith("["))
+    judged = Mistaken(root=generated_project, rows={"client": rows}).judge("client", weights_pinned=True)
+    assert judged.cause == CAUSES["unnormalised-text"]
+    off = {one.id for one in judged.deviations if one.component > 1e-6}
+    assert {"korean", "hindi", "accents-decomposed"} <= off
+    assert not off & {"english", "upper-case", "accents-composed", "chinese", "russian", "numbers"}
+
+
 @pytest.mark.parametrize("mistake", BAD_MODELS)
 def test_a_bad_model_fails_on_meaning_alone(mistake: str, mistaken: Mistaken) -> None:
     found = mistaken.judge_languages(mistake, "en")

@@ -58,7 +58,8 @@ def _head(report: Report) -> str:
         f"{escape(report.machine.platform)}, {escape(report.machine.os)}</p>\n"
         f'<div class="verdict {overall}" id="verdict"><strong>{SYMBOLS[overall]} {escape(verdict(report))}</strong>'
         + (f"<p>{escape(told)}</p>" if told else "")
-        + f"<p>Next: {_hint(next_step(report))}</p></div>\n</header>"
+        + ("" if overall is Status.PASS else f"<p>Next: {_hint(next_step(report))}</p>")
+        + "</div>\n</header>"
     )
 
 

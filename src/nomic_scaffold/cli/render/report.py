@@ -130,7 +130,7 @@ def _languages(report: Report) -> RenderableType:
     others = [row for row in rows if row not in tested]
     lines = [
         Text.assemble((f"{words}: ", "dim"), ", ".join(row.name for row in others if row.readable is readable))
-        for readable, words in ((True, "tokens known, not tested"), (False, "can't read"))
+        for readable, words in ((True, "tokens known, meaning not tested"), (False, "can't read"))
         if any(row.readable is readable for row in others)
     ]
     return Group(title, table, *lines)
