@@ -210,8 +210,8 @@ job = json.load(open(sys.argv[1], encoding="utf-8"))
 for task in sorted({item["task"] for item in job["items"]}):
     items = [item for item in job["items"] if item["task"] == task]
     embed.free_embedding_model()
-    done = embed.text([item["text"] for item in items], model="nomic-embed-text-v1.5", task_type=task, inference_mode="local",
-                      model_path=job["folder"], allow_download=False, device="cpu")
+    done = embed.text([item["text"] for item in items], model="nomic-embed-text-v1.5", task_type=task,
+                      inference_mode="local", model_path=job["folder"], allow_download=False, device="cpu")
     import numpy
     for item, row in zip(items, done["embeddings"]):
         packed = numpy.asarray(row, dtype="<f4").tobytes()
