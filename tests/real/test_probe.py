@@ -13,7 +13,7 @@ from nomic_scaffold.models.evidence import CaseFailure, EmbeddingsEvidence, Matr
 from nomic_scaffold.models.probe import TASKS
 from tests.support.projects import prefix_of, spec_of
 
-pytestmark = pytest.mark.weights
+pytestmark = [pytest.mark.weights, pytest.mark.xdist_group("model")]
 Seen = tuple[EmbeddingsEvidence, PrivacyEvidence]
 TEXTS = shipped_texts().model_copy(update={"golden": tuple(t for t in shipped_texts().golden if len(t.text) < 150)})
 
