@@ -71,7 +71,7 @@ def lock_of(found: list[LockedPackage], platforms: list[Platform]) -> LockText:
     )
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=15)
 @given(st.lists(packages(), max_size=8), st.sampled_from(list(Accelerator)))
 def test_lock_parse_write_gives_the_same_bytes(found: list[LockedPackage], accelerator: Accelerator) -> None:
     found = unique(found)
@@ -93,7 +93,7 @@ def test_lock_parse_write_gives_the_same_bytes(found: list[LockedPackage], accel
     assert conda_lock.join(again, accelerator) == text
 
 
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None, max_examples=12)
 @given(st.lists(packages(), max_size=10), st.sets(PLATFORMS, min_size=1))
 def test_a_subset_is_what_locking_only_these_platforms_gives(found: list[LockedPackage], wanted: set[Platform]) -> None:
     found = unique(found)
@@ -110,7 +110,7 @@ def test_a_subset_of_what_is_not_locked_is_refused() -> None:
         conda_lock.subset("version: 1\n", [Platform.LINUX_64])
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=15)
 @given(st.lists(packages(), max_size=8), st.randoms())
 def test_the_order_of_packages_does_not_matter(found: list[LockedPackage], shuffle: random.Random) -> None:
     found = unique(found)
@@ -217,7 +217,7 @@ def test_two_builds_of_one_package_are_refused() -> None:
         lock_sources.environment(lock_inputs.read(environment, scaffold)[:1])
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=15)
 @given(st.lists(packages(), max_size=12), st.randoms())
 def test_an_explicit_file_lists_every_conda_package_once_in_an_order_of_its_own(
     found: list[LockedPackage], shuffle: random.Random
@@ -236,6 +236,7 @@ def test_an_explicit_file_lists_every_conda_package_once_in_an_order_of_its_own(
         assert explicit.digest_of(text) == "0" * 64
 
 
+@settings(max_examples=15)
 @given(st.dictionaries(st.from_regex(r"[0-9a-f]{64}", fullmatch=True), st.integers(0, 10**10), max_size=5))
 def test_sizes_round_trip(sizes: dict[str, int]) -> None:
     text = lock_sizes.render([], {})
