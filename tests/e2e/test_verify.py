@@ -142,6 +142,21 @@ def test_under_github_actions_failures_become_annotations_beside_the_report(
     assert f"::error file=scaffold.toml,line={line},title=WGT003 " in told.err
 
 
+def test_an_environment_that_was_not_seen_is_told_at_the_dependencies(
+    bench: Bench, good: Evidence, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert bench.verify(good, "--only", "environment", "--format", "github") == ExitCode.UNAVAILABLE
+    assert capsys.readouterr().out.startswith("::error file=environment.yml,line=3,title=ENV001 ")
+
+
+def test_the_format_can_come_from_the_environment(
+    bench: Bench, good: Evidence, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("NOMIC_SCAFFOLD_FORMAT", "json")
+    assert bench.verify(good, "--only", "weights") == ExitCode.OK
+    assert json.loads(capsys.readouterr().out)["exit_code"] == 0
+
+
 def test_evidence_that_is_none_is_refused(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     path = bench.folder / "broken.json"
     path.write_text('{"schema_version": 9}')

@@ -146,26 +146,33 @@ def expect(root: Path, spec: ProjectSpec, evidence: Evidence) -> Expected:
         conda_packages=_conda_packages(root, evidence),
         known_files=weights.known_files(),
         digests={name: sha256_file(root / name) for name in names},
-        places=places(root),
+        places=places(root, evidence),
         locks=lock_files.read_locks(root, inputs),
         lock_findings=lock_files.check(root),
     )
 
 
-def places(root: Path) -> dict[Group, Place]:
+def places(root: Path, evidence: Evidence) -> dict[Group, Place]:
     """Find the lines of the project's files that each group is about."""
     text = (root / scaffold_toml.NAME).read_text(encoding="utf-8")
 
     def at(*keys: str) -> Place:
         return Place(file=scaffold_toml.NAME, line=line_of(text, list(keys)))
 
+    made_of_wheels = isinstance(evidence.environment, EnvironmentEvidence) and evidence.environment.provider == "pypi"
     return {
         Group.WEIGHTS: at("model", "sha256"),
         Group.EMBEDDINGS: at("model", "file"),
         Group.LANGUAGES: at("project", "languages"),
-        Group.ENVIRONMENT: Place(file=environment_yml.NAME),
+        Group.ENVIRONMENT: at("pypi", "requirements") if made_of_wheels else _dependencies(root),
         Group.PRIVACY: at("project", "package"),
     }
+
+
+def _dependencies(root: Path) -> Place:
+    lines = (root / environment_yml.NAME).read_text(encoding="utf-8").splitlines()
+    found = (number for number, line in enumerate(lines, 1) if line.startswith("dependencies:"))
+    return Place(file=environment_yml.NAME, line=next(found, None))
 
 
 def explanations() -> dict[str, str]:
