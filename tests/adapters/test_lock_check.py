@@ -175,6 +175,22 @@ def test_check_stands_alone(locked: Site) -> None:
     assert run(locked, "lock", "--check", "--fresh").returncode == 2
 
 
+def test_any_lock_is_judged_without_a_project(tmp_path: Path) -> None:
+    broken = Path(__file__).parents[1] / "data" / "broken-locks"
+
+    def lint(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "nomic_scaffold", *arguments]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+
+    whole = lint("lock", "--lint", str(broken / "whole.yml"))
+    assert (whole.returncode, whole.stdout.count("pass")) == (0, 11)
+    gap = lint(
+        "--format", "json", "lock", "--lint", str(broken / "whole.yml"), "--lint", str(broken / "LCK005-gap.yml")
+    )
+    assert gap.returncode == 1
+    assert [item["code"] for item in json.loads(gap.stdout) if item["status"] == "fail"] == ["LCK005"]
+
+
 def test_the_command_locks_and_tells_in_json(locked: Site) -> None:
     locked.edit("environment.yml", "numpy >=2", "numpy >=2.1")
     done = run(locked, "--format", "json", "lock", "--conda-only")

@@ -78,9 +78,26 @@ def parse(text: str, *, path: str = NAME) -> EnvironmentYml:
             raise InputError(
                 f"unknown key {name!r}", path=path, line=_line(key), hint=f"known keys: {', '.join(sorted(_KEYS))}"
             )
-    lines: dict[str, int] = {}
     channels = tuple(_texts(entries, "channels", path, {}))
-    written = text.splitlines()
+    if not channels:
+        raise InputError("names no channels", path=path, hint="add: channels: [conda-forge]")
+    found = _dependencies(entries, text.splitlines(), path)
+    requirements = tuple(entry.text for entry in found if entry.manager == "conda")
+    if not requirements:
+        raise InputError("names no dependencies", path=path, hint="add: dependencies: [python 3.13.*]")
+    name_node = entries["name"][1] if "name" in entries else None
+    return EnvironmentYml(
+        name=name_node.value if isinstance(name_node, yaml.ScalarNode) else None,
+        channels=channels,
+        requirements=requirements,
+        pip_requirements=tuple(entry.text for entry in found if entry.manager == "pip"),
+        lines={entry.text: entry.line for entry in found},
+        entries=tuple(found),
+        category=entries["category"][1].value if "category" in entries else "main",
+    )
+
+
+def _dependencies(entries: dict[str, tuple[yaml.Node, yaml.Node]], written: list[str], path: str) -> list[Entry]:
     found: list[Entry] = []
     dependencies = _sequence(entries, "dependencies", path)
     for node in dependencies:
@@ -96,22 +113,7 @@ def parse(text: str, *, path: str = NAME) -> EnvironmentYml:
                 line=_line(node),
                 hint="write e.g. - numpy >=2",
             )
-    if not channels:
-        raise InputError("names no channels", path=path, hint="add: channels: [conda-forge]")
-    lines.update({entry.text: entry.line for entry in found})
-    requirements = tuple(entry.text for entry in found if entry.manager == "conda")
-    if not requirements:
-        raise InputError("names no dependencies", path=path, hint="add: dependencies: [python 3.13.*]")
-    name_node = entries["name"][1] if "name" in entries else None
-    return EnvironmentYml(
-        name=name_node.value if isinstance(name_node, yaml.ScalarNode) else None,
-        channels=channels,
-        requirements=requirements,
-        pip_requirements=tuple(entry.text for entry in found if entry.manager == "pip"),
-        lines=lines,
-        entries=tuple(found),
-        category=entries["category"][1].value if "category" in entries else "main",
-    )
+    return found
 
 
 def _entry(node: yaml.ScalarNode, manager: Literal["conda", "pip"], written: list[str]) -> Entry:
