@@ -39,7 +39,14 @@ def tests(session: nox.Session) -> None:
     """`nox -s tests -- ARGUMENTS` passes them on to pytest."""
     install(session, "test")
     parallel = ["-n", str(min(4, os.cpu_count() or 1)), "--dist", "loadgroup"]
-    session.run("pytest", *parallel, *session.posargs)
+    session.run("pytest", *parallel, "-m", "not network and not docker", *session.posargs)
+
+
+@nox.session
+def containers(session: nox.Session) -> None:
+    """Build and prove images with a private Docker engine; needs root, dockerd and debootstrap."""
+    install(session, "test")
+    session.run("pytest", "-m", "docker", *session.posargs)
 
 
 @nox.session
