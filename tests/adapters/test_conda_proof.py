@@ -121,6 +121,14 @@ def test_a_manifest_forged_in_the_cache_is_not_believed(bench: Bench) -> None:
     assert bench.findings(deep=True) == {"share/tiny/run.sh": "changed"}
 
 
+def test_an_original_forged_in_the_cache_is_not_believed(bench: Bench) -> None:
+    """What a file with the prefix in it must be is computed from the package's own file: that must be right itself."""
+    name = "etc/tiny/tiny.conf"
+    for place in (bench.prefix / name, bench.cache / "libtiny-1.2.3-h1_0" / name):
+        rewrite(place, lambda data: data.replace(b"lib64", b"lib63"))
+    assert bench.findings(deep=True) == {name: "changed"}
+
+
 TROUBLES: dict[str, tuple[Callable[[Path], object], dict[str, str]]] = {
     "missing": (lambda p: (p / "share/tiny/run.sh").unlink(), {"share/tiny/run.sh": "missing"}),
     "empty file missing": (
@@ -163,6 +171,10 @@ TROUBLES: dict[str, tuple[Callable[[Path], object], dict[str, str]]] = {
     "a module that shadows": (
         lambda p: (p / SITE / "tiny_noarch.py").write_text(""),
         {f"{SITE}/tiny_noarch.py": "foreign"},
+    ),
+    "a compiled module without its source": (
+        lambda p: (p / SITE / "evil.pyc").write_bytes(b"x"),
+        {f"{SITE}/evil.pyc": "foreign"},
     ),
     "a torn record": (
         lambda p: (p / "conda-meta/tiny-meta-1.0-0.json").write_text("{"),

@@ -182,7 +182,7 @@ class Examination:
         """Read the files that were put off, then look for files of nobody."""
         self._read(advance if callable(advance) else None)
         for path, seen in self._there.items():
-            if path not in self.owned and path not in OURS and not path.endswith(".pyc"):
+            if path not in self.owned and path not in OURS:
                 self.found(path, "foreign", None, f"belongs to no package; {_when(seen.st_mtime_ns)}")
 
     def _read(self, advance: Callable[[int], None] | None) -> None:

@@ -99,7 +99,7 @@ class Finish:
         noted = self._signatures(pip)
         strangers = [path for path, _ in walk(top) if path not in noted and path not in OURS]
         if ours:
-            self._remove([path for path in strangers if not path.endswith(".pyc")], progress)
+            self._remove(strangers, progress)
         write_signatures(top, noted, lock_digest=self._lock_digest)
         record = Witness(
             provider="conda",
