@@ -23,6 +23,7 @@ sys.path.insert(0, str(ROOT))
 
 from tests.support import conda_shim  # noqa: E402
 from tests.support.channel import mirrored, real_channel, real_wheels  # noqa: E402
+from tests.support.conda_package import HERE  # noqa: E402
 from tests.support.server import serve  # noqa: E402
 from tests.support.wheels import PYTHON  # noqa: E402
 
@@ -62,7 +63,7 @@ def peak(arguments: list[str], *, environ: dict[str, str], cwd: Path) -> int:
 def prepare(folder: Path, environ: dict[str, str]) -> Path:
     """Make a project with the default answers, without a pip section, and lock it."""
     root = folder / "project"
-    new = ["new", str(root), "--defaults", "--python", PYTHON, "--platform", "linux-64", "--variant", "cpu", "--no-git"]
+    new = ["new", str(root), "--defaults", "--python", PYTHON, "--platform", HERE, "--variant", "cpu", "--no-git"]
     run([*TOOL, *new], environ=environ, cwd=folder)
     path = root / "environment.yml"
     path.write_text(path.read_text().partition("  - pip:\n")[0])

@@ -21,6 +21,7 @@ sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 import install as bench_install  # noqa: E402
 
 from tests.support.channel import mirrored, real_channel  # noqa: E402
+from tests.support.conda_package import HERE  # noqa: E402
 from tests.support.server import serve  # noqa: E402
 
 ROUNDS = int(os.environ.get("ROUNDS", "5"))
@@ -31,9 +32,9 @@ from nomic_scaffold.adapters import lock_files
 from nomic_scaffold.adapters.conda.inspect import describe, inspect
 from nomic_scaffold.models.variant import Accelerator, Platform
 root, prefix, deep = Path(sys.argv[1]), describe(Path(sys.argv[2])), sys.argv[3] == "deep"
-packages = lock_files.locked_packages(root, Accelerator.CPU, Platform.LINUX_64)
+packages = lock_files.locked_packages(root, Accelerator.CPU, Platform(sys.argv[4]))
 start = time.perf_counter()
-found = inspect(prefix, packages=packages, platform=Platform.LINUX_64, deep=deep)
+found = inspect(prefix, packages=packages, platform=Platform(sys.argv[4]), deep=deep)
 print(time.perf_counter() - start, found.files, found.bytes_read, len(found.findings))
 """
 
@@ -52,7 +53,7 @@ def sha256sum(prefix: Path) -> float:
 
 def inside(root: Path, prefix: Path, depth: str, environ: dict[str, str]) -> tuple[float, int, int]:
     """Look at the environment in a fresh process; gives seconds of the look, files and bytes read."""
-    command = [sys.executable, "-c", INSIDE, str(root), str(prefix), depth]
+    command = [sys.executable, "-c", INSIDE, str(root), str(prefix), depth, HERE]
     seconds, files, size, findings = subprocess.run(
         command, env=environ, capture_output=True, text=True, check=True
     ).stdout.split()

@@ -20,10 +20,11 @@ import pytest
 from nomic_scaffold.errors import HashMismatchError, InputError, UnavailableError
 from nomic_scaffold.models.lock import LockedPackage
 from tests.support.channel import locked, mirrored, tiny_channel, tiny_packages, write
-from tests.support.conda_environment import TINY, Bench
+from tests.support.conda_environment import TINY, Bench, needs_linux
 from tests.support.conda_package import Package
 from tests.support.server import Fault, Served, serve
 
+pytestmark = needs_linux
 LARGE = "/noarch/tiny-data-2.0-0.conda"
 
 

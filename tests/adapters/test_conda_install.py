@@ -16,10 +16,12 @@ from nomic_scaffold.errors import InputError, UnavailableError, UsageError
 from nomic_scaffold.models import witness
 from nomic_scaffold.models.lock import LockedPackage
 from tests.support.channel import PLACEHOLDER, locked, mirrored, tiny_channel
-from tests.support.conda_environment import TINY, Bench, rewrite
+from tests.support.conda_environment import TINY, Bench, needs_linux, rewrite
+from tests.support.conda_package import HERE
 from tests.support.server import Served, serve
 from tests.support.wheels import PYTHON
 
+pytestmark = needs_linux
 SITE = f"lib/python{PYTHON}/site-packages"
 
 
@@ -173,7 +175,7 @@ def test_a_damaged_archive_is_fetched_again(bench: Bench, channel: Served) -> No
     (bench.cache / "libtiny-1.2.3-h1_0/lib/libtiny.so.1.2.3").write_bytes(b"")
     asked = len(channel.requests)
     bench.install()
-    assert [request.path for request in channel.requests[asked:]] == ["/linux-64/libtiny-1.2.3-h1_0.conda"]
+    assert [request.path for request in channel.requests[asked:]] == [f"/{HERE}/libtiny-1.2.3-h1_0.conda"]
     assert bench.troubles(deep=True) == {}
 
 
@@ -222,7 +224,7 @@ def test_packages_without_a_hash_are_refused(packages: tuple[LockedPackage, ...]
 
 
 def test_a_lock_without_packages_never_makes_an_empty_environment(bench: Bench) -> None:
-    with pytest.raises(InputError, match="no package for linux-64"):
+    with pytest.raises(InputError, match=f"no package for {HERE}"):
         bench.install(())
     assert bench.troubles(deep=True) == {}
 

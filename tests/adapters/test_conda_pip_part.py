@@ -19,11 +19,13 @@ from nomic_scaffold.models.progress import Silent
 from nomic_scaffold.models.report import Status
 from nomic_scaffold.models.variant import Platform
 from tests.support.channel import interpreter_channel, locked, mirrored
-from tests.support.conda_environment import Bench
+from tests.support.conda_environment import Bench, needs_linux
+from tests.support.conda_package import HERE
 from tests.support.server import Fault, Served, serve
 from tests.support.simple_index import configured_index
 from tests.support.wheels import PYTHON
 
+pytestmark = needs_linux
 SITE = f"lib/python{PYTHON}/site-packages"
 
 
@@ -60,7 +62,7 @@ def wheel(index: Served, name: str) -> LockedPackage:
         name=name,
         version="1.0",
         manager="pip",
-        platform=Platform.LINUX_64,
+        platform=Platform(HERE),
         url=f"https://example.org/{file.name}",
         sha256=hashlib.sha256(file.read_bytes()).hexdigest(),
         md5=None,

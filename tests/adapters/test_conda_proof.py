@@ -18,11 +18,12 @@ from nomic_scaffold.models import witness
 from nomic_scaffold.models.lock import LockedPackage
 from nomic_scaffold.models.report import Status
 from tests.support.channel import locked, mirrored, tiny_channel, write
-from tests.support.conda_environment import TINY, Bench, rewrite
+from tests.support.conda_environment import TINY, Bench, needs_linux, rewrite
 from tests.support.conda_package import PLACEHOLDER, Package
 from tests.support.server import Served, serve
 from tests.support.wheels import PYTHON
 
+pytestmark = needs_linux
 SITE = f"lib/python{PYTHON}/site-packages"
 NOTE = "conda-meta/nomic-scaffold.files"
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -17,16 +18,17 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+from filelock import FileLock
+
 from nomic_scaffold.models.lock import LockedPackage
 from nomic_scaffold.models.variant import Platform
 from tests.support import conda_package, wheels
-from tests.support.conda_package import PLACEHOLDER, Package
+from tests.support.conda_package import HERE, PLACEHOLDER, Package
 from tests.support.wheels import PYTHON, TAG, from_wheel, interpreter
 
 CONDA_FORGE = "https://conda.anaconda.org/conda-forge"
 REPOSITORY = Path(__file__).resolve().parents[2]
-HERE = "linux-64"
-OTHERS = ("linux-aarch64", "osx-arm64", "win-64")
+OTHERS = tuple(sorted(set(Platform) - {HERE}))
 CUDA = "12.9"
 REAL = (
     "torch==2.13.0",
@@ -65,11 +67,12 @@ def mirrored(url: str) -> dict[str, str]:
     return {"NOMIC_SCAFFOLD_MIRRORS": f"{CONDA_FORGE}={url}"}
 
 
-def locked(channel: Path, *specs: str, platform: Platform = Platform.LINUX_64) -> tuple[LockedPackage, ...]:
+def locked(channel: Path, *specs: str, platform: Platform | None = None) -> tuple[LockedPackage, ...]:
     """Solve `specs` on a channel, as a lock of the real channel's addresses would have it."""
     from rattler import BuildString, Channel, GenericVirtualPackage, MatchSpec, PackageName, SparseRepoData, Version
     from rattler import solve_with_sparse_repodata as solve
 
+    platform = platform or Platform(HERE)
     virtual = [
         GenericVirtualPackage(PackageName(name), Version(version), BuildString("0"))
         for name, version in (("__glibc", "2.28"), ("__linux", "5.10"), ("__unix", "0"))
@@ -131,15 +134,14 @@ def _cached(name: str, sources: Iterable[Path | str], make: object) -> Path:
     for source in sources:
         digest.update(source.read_bytes() if isinstance(source, Path) else source.encode())
     place = test_cache() / f"{name}-{digest.hexdigest()[:12]}"
-    if not place.is_dir():
-        part = place.with_name(f"{place.name}.{os.getpid()}.part")
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir(parents=True)
-        make(part)  # type: ignore[operator]
-        try:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{place}.lock"):
+        if not place.is_dir():
+            part = place.with_name(f"{place.name}.part")
+            shutil.rmtree(part, ignore_errors=True)
+            part.mkdir()
+            make(part)  # type: ignore[operator]
             part.rename(place)
-        except OSError:  # another test process was first
-            shutil.rmtree(part)
     return place
 
 
@@ -270,8 +272,8 @@ def _stubs(package: Package) -> list[Package]:
     for subdir in (HERE, *OTHERS):
         builds = {package.build: 0} if subdir != HERE else {}
         if package.name == "pytorch":
-            blas = "mkl" if subdir in (HERE, "win-64") else "generic"
-            builds = {build.replace("cpu_mkl", f"cpu_{blas}"): number for build, number in builds.items()}
+            blas = "mkl" if subdir in ("linux-64", "win-64") else "generic"
+            builds = {re.sub("cpu_[a-z]+", f"cpu_{blas}", build): number for build, number in builds.items()}
             if subdir != "osx-arm64":
                 builds[f"cuda{CUDA.replace('.', '')}_{blas}_py{TAG}_300"] = 300
         for build, number in builds.items():

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import atexit
 import shutil
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import pytest
 
 from nomic_scaffold.adapters.conda.fetch import Patience
 from nomic_scaffold.adapters.conda.inspect import inspect
@@ -19,9 +22,13 @@ from nomic_scaffold.models.prefix import Prefix
 from nomic_scaffold.models.progress import Silent
 from nomic_scaffold.models.report import Status
 from nomic_scaffold.models.variant import Accelerator, Platform
+from tests.support.conda_package import HERE
 
 atexit.register(time.sleep, 0.1)  # py-rattler may crash the interpreter at its exit otherwise
 
+needs_linux = pytest.mark.skipif(
+    sys.platform != "linux", reason="the channels of these tests hold this Linux machine's interpreter and libraries"
+)
 TINY = ("tiny-meta", "tiny-old")
 IMPATIENT = Patience(pauses=(0.05, 0.05, 0.1))
 
@@ -54,7 +61,7 @@ class Bench:
     def wanted(self, packages: tuple[LockedPackage, ...] | None = None) -> Wanted:
         return Wanted(
             packages=self.packages if packages is None else packages,
-            platform=Platform.LINUX_64,
+            platform=Platform(HERE),
             accelerator=Accelerator.CPU,
         )
 
@@ -92,7 +99,7 @@ class Bench:
                 python=self.prefix / "bin" / "python",
             ),
             packages=self.packages,
-            platform=Platform.LINUX_64,
+            platform=Platform(HERE),
             deep=deep,
             cache=self.cache,
             fetch_missing=fetch_missing,

@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import os
+import platform
 import tarfile
 import time
 import zipfile
@@ -20,6 +21,9 @@ EPOCH = 1_767_225_600
 """2026-01-01T00:00:00Z, the time stamp of everything here."""
 PLACEHOLDER = "/opt/" + "placehold_" * 20 + "placehold"
 """Long on purpose: a binary placeholder must have room for the prefix."""
+
+HERE = "linux-aarch64" if platform.machine() in ("aarch64", "arm64") else "linux-64"
+"""The platform that packages are made for when nothing else is said: this machine's, on Linux."""
 
 FileMode = Literal["text", "binary"]
 
@@ -43,7 +47,7 @@ class Package:
     name: str
     version: str
     build: str
-    subdir: str = "linux-64"
+    subdir: str = HERE
     number: int = 0
     noarch: Literal["python", "generic"] | None = None
     depends: list[str] = field(default_factory=list)
@@ -104,7 +108,7 @@ class Package:
         return self.files[path].read() if path in self.files else b""
 
     def _info(self, entries: list[dict[str, object]]) -> list[tuple[tarfile.TarInfo, bytes]]:
-        platform, _, arch = self.subdir.partition("-")
+        system, _, arch = self.subdir.partition("-")
         index = {
             "name": self.name,
             "version": self.version,
@@ -115,7 +119,7 @@ class Package:
             "depends": self.depends,
             "constrains": self.constrains,
             "timestamp": EPOCH * 1000,
-            "platform": None if self.noarch else platform,
+            "platform": None if self.noarch else system,
             "arch": None if self.noarch else {"64": "x86_64"}.get(arch, arch),
         } | ({"noarch": self.noarch} if self.noarch else {})
         texts: dict[str, object] = {

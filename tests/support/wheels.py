@@ -74,7 +74,8 @@ class _Conversion:
             self.package = Package(name, version.public, "pyhd_0", subdir="noarch", noarch="python", depends=[python])
             self.root, self.scripts = "site-packages/", "python-scripts/"
         else:
-            flavour = "cpu_mkl_" if name == "pytorch" else ""
+            blas = "mkl" if subdir == "linux-64" else "generic"
+            flavour = f"cpu_{blas}_" if name == "pytorch" else ""
             major, minor = PYTHON.split(".")
             bounds = f"python >={PYTHON},<{major}.{int(minor) + 1}.0a0"
             abi = f"python_abi {PYTHON}.* *_cp{TAG}"
