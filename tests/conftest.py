@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 
 import pytest
 
@@ -22,6 +23,10 @@ __all__ = [
 
 # Two test processes on two cores: threads that wait for each other busily would make both crawl.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# Started in the background of a shell, Ctrl-C is ignored, and by every child too: tests that send one would wait forever.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Golden copies of generated projects hold tests that are not ours; tests inside an environment run there.
 collect_ignore_glob = ["data/*", "inside/*"]
