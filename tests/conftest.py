@@ -24,7 +24,7 @@ __all__ = [
 # Two test processes on two cores: threads that wait for each other busily would make both crawl.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# Started in the background of a shell, Ctrl-C is ignored, and by every child too: tests that send one would wait forever.
+# A shell in the background ignores Ctrl-C, and so does every child: tests that send one would wait forever.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
