@@ -294,7 +294,7 @@ def report(result: dict[str, Any]) -> str:
             "",
             f"Texts: {texts} (sha256 {result['corpus'][:12]}). Versions: {versions}.",
             f"Fastest float32 product of each library, GF/s: {limits}.",
-            "*Off by*: largest difference of a component from this project's float32 vectors, after the same LayerNorm.",
+            "*Off by*: largest difference of a component from this project's float32 vectors, all finished alike.",
         ]
     )
 
