@@ -154,11 +154,11 @@ def _refuse_mixtures(variants: Iterable[Variant]) -> None:
 
 def _pip_sections(variants: Sequence[Variant], wanted: Wanted, progress: Progress) -> Iterator[str]:
     """Lock the pip sections; give a sentence when no index answers: the conda part is worth having alone."""
-    from nomic_scaffold.adapters.pypi.for_conda import solve_for_conda
-
     todo = [variant for variant in variants if variant.index]
     if not todo:
         return
+    from nomic_scaffold.adapters.pypi.for_conda import solve_for_conda
+
     progress.say(f"locking the pip section of {len(todo)} variants")
 
     def one(variant: Variant) -> None:
