@@ -95,11 +95,16 @@ def test_what_is_broken_fails_and_nothing_else_does(case: str, change: Callable[
     assert statuses(evidence, Status.FAIL) == set(codes.split())
 
 
-def test_a_shape_that_the_bytes_do_not_have_fails() -> None:
+@pytest.mark.parametrize(
+    "lie",
+    [{"rows": (synthetic.encode([1.0]),)}, {"shape": (7, synthetic.DIMENSION)}, {"dtype": "float64"}],
+    ids=["other bytes", "other shape", "other type"],
+)
+def test_a_form_that_is_not_the_pinned_one_fails(lie: dict[str, object]) -> None:
     evidence = synthetic.embeddings()
     honest = evidence.cases["single:plain-0"]
     assert isinstance(honest, Matrix)
-    cases = evidence.cases | {"single:plain-0": honest.model_copy(update={"rows": (synthetic.encode([1.0]),)})}
+    cases = evidence.cases | {"single:plain-0": honest.model_copy(update=lie)}
     assert "EMB002" in statuses(evidence.model_copy(update={"cases": cases}), Status.FAIL)
 
 

@@ -63,6 +63,17 @@ def test_a_failure_outweighs_what_could_not_be_seen() -> None:
     assert found.exit_code() is ExitCode.CHECK_FAILED
 
 
+def test_the_hash_of_the_file_decides_between_two_causes() -> None:
+    def coarse(rows: list[list[float]]) -> list[list[float]]:
+        return [synthetic.unit([x + (1e-4 if i % 2 else -1e-4) for i, x in enumerate(row)]) for row in rows]
+
+    evidence = synthetic.evidence()
+    off = evidence.model_copy(update={"embeddings": synthetic.changed(synthetic.embeddings(), "golden:*", coarse)})
+    wrong = WeightsEvidence(file="model.gguf", size=1000, sha256="0" * 64)
+    causes = [report(off).figures.cause, report(off.model_copy(update={"weights": wrong})).figures.cause]
+    assert [cause.id for cause in causes if cause] == ["other-precision", "quantised-file"]
+
+
 def test_what_did_not_pass_is_shown_at_a_line_of_the_project() -> None:
     wrong = WeightsEvidence(file="model.gguf", size=1000, sha256="0" * 64)
     found = report(synthetic.evidence().model_copy(update={"weights": wrong}))
