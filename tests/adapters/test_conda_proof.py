@@ -441,6 +441,11 @@ def test_what_pip_adds_is_an_extra_package_not_loose_files(bench: Bench, deep: b
     assert bench.troubles(deep=True) == {}
 
 
+def test_an_empty_folder_that_a_removal_left_is_no_package(bench: Bench) -> None:
+    (bench.prefix / SITE / "gone-1.0.dist-info/licenses").mkdir(parents=True)
+    assert bench.troubles(deep=True) == bench.troubles(deep=False) == {}
+
+
 def locked_wheel(bench: Bench) -> LockedPackage:
     platform = bench.packages[0].platform
     return LockedPackage(
