@@ -46,7 +46,7 @@ def proven(report: Report) -> str:
     if not links:
         return ""
     listed = links[0] if len(links) == 1 else ", ".join(links[:-1]) + ", and " + links[-1]
-    return f"Proven on this machine: {listed}."
+    return f"Proven: {listed}."
 
 
 def next_step(report: Report) -> str:
