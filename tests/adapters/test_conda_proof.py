@@ -498,3 +498,4 @@ def test_a_locked_wheel_that_does_not_come_is_told(bench: Bench) -> None:
     with pytest.raises(UnavailableError, match=r"extra 1\.0 of the lock's pip section is not installed"):
         bench.install(offline=True, pip=lambda prefix, packages: None)
     assert not (bench.prefix / witness.NAME).exists()
+    assert not (bench.prefix / NOTE).exists()
