@@ -119,9 +119,9 @@ class Layer:
         """Map h (rows, 768) to the same shape."""
         qkv = self.operators.times(h, self.qkv).view(-1, 3 * HEADS, HEAD)
         qk, v = qkv[:, : 2 * HEADS].float(), qkv[:, 2 * HEADS :].float()
-        turned = qk * cos
-        turned += qk.roll(HEAD // 2, -1) * sin
-        mixed = self.operators.attend(turned[:, :HEADS], turned[:, HEADS:], v, lengths).view(-1, HIDDEN).to(h.dtype)
+        for part, c, s in zip(*(t.split(TOKEN_BUDGET) for t in (qk, cos, sin)), strict=True):
+            part.copy_(part * c + part.roll(HEAD // 2, -1) * s)
+        mixed = self.operators.attend(qk[:, :HEADS], qk[:, HEADS:], v, lengths).view(-1, HIDDEN).to(h.dtype)
         h = F.layer_norm(self.operators.added(mixed, self.out, h), (HIDDEN,), *self.norm1, EPSILON)
         return torch.cat([self.feed_forward(part) for part in h.split(TOKEN_BUDGET)])
 
