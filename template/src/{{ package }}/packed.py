@@ -30,7 +30,7 @@ from torch import Tensor
 
 from .gguf import Weights
 
-LAYERS, HIDDEN, HEADS, HEAD = 12, 768, 12, 64
+LAYERS, HIDDEN, INNER, HEADS, HEAD = 12, 768, 3072, 12, 64
 EPSILON = 1e-12
 TRAINED_TOKENS = 2048
 """Longer texts get dynamic NTK scaling of the rotary positions."""
@@ -47,7 +47,7 @@ class Operators:
     name = "plain"
 
     def pack(self, weight: Tensor) -> Tensor:
-        return weight
+        return weight.clone()
 
     def times(self, x: Tensor, w: Tensor) -> Tensor:
         return F.linear(x, w)
@@ -102,17 +102,20 @@ class Layer:
     """One of the model's twelve layers: attention, then feed-forward, each added to its input and normalised."""
 
     def __init__(self, weights: Weights, number: int, operators: Operators, device: torch.device, dtype: torch.dtype):
+        passage = np.empty(INNER * HIDDEN, np.float32)  # one for all, else freed ones stay in the process
+
         def tensor(name: str) -> Tensor:
             array = weights.tensor(f"encoder.layers.{number}.{name}")
-            return torch.from_numpy(np.array(array)).to(device, dtype)
+            np.copyto(part := passage[: array.size].reshape(array.shape), array)
+            return torch.from_numpy(part).to(device, dtype)
 
         self.operators = operators
         self.qkv, self.out, self.up, self.gate, self.down = (
             operators.pack(tensor(f"{name}.weight"))
             for name in ("attn.Wqkv", "attn.out_proj", "mlp.fc11", "mlp.fc12", "mlp.fc2")
         )
-        self.norm1 = tensor("norm1.weight"), tensor("norm1.bias")
-        self.norm2 = tensor("norm2.weight"), tensor("norm2.bias")
+        self.norm1 = tensor("norm1.weight").clone(), tensor("norm1.bias").clone()
+        self.norm2 = tensor("norm2.weight").clone(), tensor("norm2.bias").clone()
         weights.let_go()
 
     def __call__(self, h: Tensor, lengths: Sequence[int], cos: Tensor, sin: Tensor) -> Tensor:
