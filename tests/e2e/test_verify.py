@@ -200,3 +200,10 @@ def test_bless_is_not_for_ci(bench: Bench, monkeypatch: pytest.MonkeyPatch, caps
 def test_bless_without_an_environment_says_what_to_type(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["-C", str(bench.root), "bless", "--yes"]) == ExitCode.UNAVAILABLE
     assert "nomic-scaffold install" in capsys.readouterr().err
+
+
+def test_bless_asks_first_and_does_not_start_where_nobody_can_answer(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["-C", str(bench.root), "bless"]) == ExitCode.USAGE
+    assert "nomic-scaffold bless --yes" in capsys.readouterr().err

@@ -48,6 +48,10 @@ def command(options: Options, /, *, prefix: Path | None, timeout: float, yes: bo
     shape = options.format_in("console", "json")
     if options.in_ci:
         raise UsageError("bless is not for CI: that vectors are right is for people to say", hint="run it by hand")
+    if not yes and not sys.stdin.isatty():
+        raise UsageError(
+            "bless asks before it writes, and nobody is there to answer", hint="nomic-scaffold bless --yes"
+        )
     root = options.root()
     blessing = bless.prepare(
         root, prefix=prefix, timeout=timeout, on=RuntimeChoice(**on), progress=progress_for(options)
