@@ -31,9 +31,7 @@ EXPLANATIONS = {code: declared.explanation for code, declared in CODES.items()}
 class TestWords:
     def test_all_passed(self) -> None:
         assert report_words.verdict(synthetic.passed()) == f"All {len(synthetic.passed().results)} checks passed."
-        assert report_words.proven(synthetic.passed()).startswith(
-            "Proven: the model file is the pinned"
-        )
+        assert report_words.proven(synthetic.passed()).startswith("Proven: the model file is the pinned")
 
     def test_a_failure_comes_before_what_could_not_be_seen(self) -> None:
         found = synthetic.failed()

@@ -95,7 +95,7 @@ def build_command(
 @click.option("--variant", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
 @click.option("--platform", type=click.Choice(PLATFORMS), help="Platform of the image.  [default: this machine's]")
 @click.option(
-    "--timeout", type=click.FloatRange(min=1), default=1800.0, show_default=True, help="Seconds that embedding may take."
+    "--timeout", type=click.FloatRange(min=1), default=1800.0, show_default=True, help="Seconds for embedding."
 )
 @click.option("--strict", is_flag=True, help="Let warnings fail.")
 @click.option(
