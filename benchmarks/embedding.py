@@ -1,11 +1,11 @@
 """Embed a fixed corpus with this project and with what people would use instead: `nox -s bench -- embedding`.
 
-    python benchmarks/embedding.py [--quick] [--only NAME ...] [--rounds N] [--no-write]
+    [BUILD=1] python benchmarks/embedding.py [--quick] [--only NAME ...] [--rounds N] [--no-write]
 
 Contenders have the same weights, run in virtual environments under .cache/bench, take turns, and the best of their
 rounds counts. The limit is the fastest float32 matrix product that any library reaches in the same run, divided by the
 model's operations. The table goes between the markers of docs/explanation/speed.md, and of README.md where it has them.
-`--quick` is a smoke test: a few texts, one round, nothing written.
+`--quick` is a smoke test: a few texts, one round, nothing written. BUILD=1 lets pip compile what has no wheel.
 """
 
 from __future__ import annotations
@@ -138,7 +138,10 @@ def corpus(quick: bool) -> dict[str, list[str]]:
 
 
 def environment(name: str) -> Path | str:
-    """Give the Python of an environment under .cache/bench, made once; or say why there is none."""
+    """Give the Python of an environment under .cache/bench, made once; or say why there is none.
+
+    llama-cpp-python often comes as source only, which takes a compiler and long minutes: only with BUILD=1.
+    """
     folder = CACHE / "envs" / name
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     wanted = "\n".join(ENVIRONMENTS[name])
@@ -147,9 +150,10 @@ def environment(name: str) -> Path | str:
         print(f"making the {name} environment ...", file=sys.stderr)
         venv.create(folder, with_pip=True, clear=True)
         command = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *ENVIRONMENTS[name]]
+        command += [] if os.environ.get("BUILD") else ["--only-binary=llama-cpp-python"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
-            return f"pip can't install it here: {done.stderr.strip().splitlines()[-1][:200]}"
+            return f"pip finds no wheel of it for this machine ({done.stderr.strip().splitlines()[-1][:120]})"
         whole.write_text(wanted, encoding="utf-8")
     return python
 
