@@ -153,7 +153,8 @@ def environment(name: str) -> Path | str:
         command += [] if os.environ.get("BUILD") else ["--only-binary=llama-cpp-python"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
-            return f"pip finds no wheel of it for this machine ({done.stderr.strip().splitlines()[-1][:120]})"
+            reasons = [line for line in done.stderr.splitlines() if line.startswith("ERROR:")]
+            return f"pip can't install it here ({(reasons or ['no reason given'])[0].removeprefix('ERROR: ')[:120]})"
         whole.write_text(wanted, encoding="utf-8")
     return python
 
