@@ -1,0 +1,27 @@
+"""What a benchmark measured goes between the markers of a page, and nowhere else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks._tables import write_between_markers
+
+PAGE = "# Speed\n\n<!-- benchmark: lock -->\nold\n<!-- end of benchmark: lock -->\n\nThe rest.\n"
+
+
+def test_only_what_is_between_the_markers_changes(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(PAGE)
+    write_between_markers(page, "lock", "| a |\n|---|\n")
+    assert page.read_text() == PAGE.replace("old", "| a |\n|---|")
+
+
+@pytest.mark.parametrize("gone", ["<!-- benchmark: lock -->\n", "<!-- end of benchmark: lock -->\n"])
+def test_a_page_without_a_marker_is_an_error_and_stays_as_it_was(tmp_path: Path, gone: str) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(PAGE.replace(gone, ""))
+    with pytest.raises(ValueError, match="lacks the line"):
+        write_between_markers(page, "lock", "new")
+    assert page.read_text() == PAGE.replace(gone, "")
