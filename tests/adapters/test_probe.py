@@ -267,6 +267,8 @@ CALLS = {
     ),
     "program": ("subprocess.run(['curl', 'http://127.0.0.1:{port}/'])", "subprocess.Popen"),
     "shell": ("os.system('curl http://127.0.0.1:{port}/')", "os.system"),
+    "shell=True": ("subprocess.run('cd / && X=1 curl http://127.0.0.1:{port}/', shell=True)", "subprocess.Popen"),
+    "shell -c": ("subprocess.run(['bash', '-ec', 'sh -c \"curl 127.0.0.1:{port}\"'])", "subprocess.Popen"),
 }
 
 
@@ -280,6 +282,58 @@ def test_a_call_that_goes_out_is_blocked_and_counted(probe: Probe, monkeypatch: 
     assert attempts
     assert attempts[0].call.startswith(event)
     assert met == []
+
+
+FORKS = {
+    "fork": "pid = os.fork()\nif not pid:\n    try: {try_it}\n    finally: os._exit(0)\nos.waitpid(pid, 0)",
+    "multiprocessing": "import multiprocessing as m\np = m.get_context('fork').Process(target=lambda: {try_it})\n"
+    "p.start(); p.join()",
+}
+
+
+@POSIX
+@pytest.mark.parametrize("fork", FORKS)
+def test_an_attempt_of_a_forked_process_is_blocked_and_counted(
+    probe: Probe, monkeypatch: pytest.MonkeyPatch, fork: str
+) -> None:
+    monkeypatch.setenv("NOMIC_SCAFFOLD_PROBE_NAMESPACE", "0")
+    with listener() as (port, met):
+        code = FORKS[fork].format(try_it=f"socket.socket().connect_ex(('127.0.0.1', {port}))")
+        attempts = privacy(probe(at_load=f"exec({code!r}, globals())")).attempts
+    assert [attempt.call for attempt in attempts] == ["socket.connect"]
+    assert met == []
+
+
+@POSIX
+def test_more_attempts_of_children_than_a_pipe_holds_are_still_attempts(probe: Probe) -> None:
+    tries = "for n in range(2000):\n        try: socket.getaddrinfo('example.org', n)\n        except OSError: pass"
+    code = f"pid = os.fork()\nif not pid:\n    {tries}\n    os._exit(0)\nos.waitpid(pid, 0)"
+    assert len(privacy(probe(at_load=f"exec({code!r}, globals())")).attempts) > 100
+
+
+STARTS = {
+    "subprocess": ("subprocess.run([sys.executable, '-c', ''])", "python"),
+    "shell": ("subprocess.run('true | cat', shell=True)", "cat"),
+    "spawn": ("m.get_context('spawn').Process(target=print).start()", "python"),
+}
+
+
+@POSIX
+@pytest.mark.parametrize("start", STARTS)
+def test_a_program_that_is_started_is_named(probe: Probe, start: str) -> None:
+    code, name = STARTS[start]
+    seen = privacy(probe(at_load=f"exec({'import multiprocessing as m; ' + code!r}, globals())"))
+    assert seen.attempts == ()
+    assert any(program.startswith(name) for program in seen.started)
+
+
+def test_nothing_started_is_nothing_named(probe: Probe) -> None:
+    assert privacy(probe()).started == ()
+
+
+@pytest.mark.parametrize("line", ["echo git", "ls /usr/bin/curl", "grep 'uv' x; true", "X=git true"])
+def test_a_word_of_a_shells_line_that_is_no_program_is_let_be(probe: Probe, line: str) -> None:
+    assert privacy(probe(at_load=f"subprocess.run({line!r}, shell=True)")).attempts == ()
 
 
 def test_an_attempt_while_loading_counts_even_when_nothing_is_embedded(probe: Probe) -> None:

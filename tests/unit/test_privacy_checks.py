@@ -26,6 +26,13 @@ def test_without_a_namespace_it_says_what_was_not_held_in() -> None:
     assert attempted.status is Status.PASS
 
 
+def test_programs_that_were_started_are_named_where_nothing_held_them_in() -> None:
+    loose = PrivacyEvidence(attempts=(), watched=("socket",), started=("lscpu", "python3"))
+    assert "nor were the programs that were started: lscpu, python3" in check_privacy(loose)[0].detail
+    held = loose.model_copy(update={"watched": ("socket", "namespace")})
+    assert "lscpu" not in check_privacy(held)[0].detail
+
+
 def test_not_watching_is_no_pass() -> None:
     for evidence in (PrivacyEvidence(attempts=(), watched=()), Unavailable(unavailable="the probe died")):
         (result,) = check_privacy(evidence)

@@ -1,10 +1,16 @@
-"""Block and record every attempt of this process to reach the network."""
+"""Block and record every attempt of this process, and of those that it forks, to reach the network."""
 
 from __future__ import annotations
 
+import contextlib
+import itertools
+import json
 import os
+import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
 CALLS = {
@@ -17,7 +23,23 @@ CALLS = {
     "socket.getnameinfo": 0,
 }
 """Audit event -> which of its arguments is the address: docs.python.org/3/library/audit_events.html."""
-SPAWNS = ("subprocess.Popen", "os.exec", "os.posix_spawn", "os.spawn", "os.system", "os.startfile")
+SPAWNS = (
+    "subprocess.Popen",
+    "os.exec",
+    "os.posix_spawn",
+    "os.spawn",
+    "os.system",
+    "os.startfile",
+    "_winapi.CreateProcess",
+)
+SHELLS = frozenset(("sh", "bash", "dash", "zsh", "ksh", "cmd", "powershell", "pwsh"))
+_COMMAND = re.compile(
+    r"""(?: ^ | [;&|\n(`{] | \b(?:then|do|else)\s | \s(?:-c|/c)\s+["']? )  # where a shell expects a command
+        \s* (?:(?:exec|env|command|nohup|time|sudo|!|\w+=\S*)\s+)*       # what may stand before its name
+        ([^\s;&|()`{}"'<>]+)""",
+    re.VERBOSE,
+)
+"""Finds the names of the programs that a shell's line starts."""
 NETWORK_PROGRAMS = frozenset(
     (
         "curl",
@@ -41,12 +63,15 @@ _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 class Watcher:
-    """What was tried, and how it was watched."""
+    """What was tried, what was started, and how it was watched."""
 
     def __init__(self, *, namespace: bool) -> None:
         self.namespace = namespace
         self.attempts: list[dict[str, str]] = []
+        self.started: set[str] = set()
         self._sent = _native_attempts()
+        self._process = os.getpid()
+        self._children = _Notes() if hasattr(os, "fork") else None
 
     def record(self, event: str, arguments: tuple[object, ...]) -> None:
         """Note and refuse what would reach another machine; runs for every audit event, so it is quick to leave."""
@@ -54,15 +79,33 @@ class Watcher:
             address = arguments[CALLS[event]]
             if not _stays_here(event, address):
                 self._refuse(event, address)
-        elif event in SPAWNS and (program := _program(event, arguments)) in NETWORK_PROGRAMS:
-            self._refuse(event, program)
+        elif event in SPAWNS:
+            self.start(event, _programs(event, arguments))
+
+    def start(self, event: str, programs: list[str]) -> None:
+        """Refuse programs that are there to reach the network, and note the others."""
+        for program in programs:
+            if program in NETWORK_PROGRAMS:
+                self._refuse(event, program)
+        for program in programs:
+            self._note("started", {"call": event, "address": program})
 
     def _refuse(self, event: str, address: object) -> None:
-        self.attempts.append({"call": event, "address": str(address)[:200]})
+        self._note("attempt", {"call": event, "address": str(address)[:200]})
         raise ConnectionRefusedError(f"the probe refuses {event} to {address}")
+
+    def _note(self, kind: str, what: dict[str, str]) -> None:
+        if self._children and os.getpid() != self._process:  # a forked child has lists of its own
+            self._children.write({"kind": kind, **what})
+        elif kind == "attempt":
+            self.attempts.append(what)
+        else:
+            self.started.add(what["address"])
 
     def report(self, embeddings: dict[str, object]) -> dict[str, object]:
         """Give the privacy part of the answer; unavailable when nothing was embedded, unless something was tried."""
+        for note in self._children.read() if self._children else ():
+            self._note(note.pop("kind"), note)
         native = _native_attempts() - self._sent if self.namespace else 0
         if native > 0:
             address = f"{native} packets from native code, in a namespace without a route"
@@ -70,14 +113,53 @@ class Watcher:
         if "unavailable" in embeddings and not self.attempts:
             return {"unavailable": f"nothing was embedded: {embeddings['unavailable']}"}
         watched = ["socket", "namespace"] if self.namespace else ["socket"]
-        return {"attempts": self.attempts, "watched": watched}
+        return {"attempts": self.attempts, "watched": watched, "started": sorted(self.started)}
+
+
+class _Notes:
+    """Lines that forked children leave for the probe, in a pipe: it needs no disk, and a short write is whole.
+
+    A full pipe (64 KiB) takes no more; that something was tried is known by then.
+    """
+
+    def __init__(self) -> None:
+        self._out, self._in = os.pipe()
+        os.set_blocking(self._out, False)
+        os.set_blocking(self._in, False)
+
+    def write(self, note: dict[str, str]) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.write(self._in, json.dumps(note).encode() + b"\n")
+
+    def read(self) -> list[dict[str, str]]:
+        found = b""
+        with contextlib.suppress(BlockingIOError):
+            while block := os.read(self._out, 1 << 16):
+                found += block
+        return [json.loads(line) for line in found.splitlines()]
 
 
 def start() -> Watcher:
     """Leave the network where the system allows it, then watch Python's sockets; can't be undone in this process."""
     watcher = Watcher(namespace=sys.platform == "linux" and _leave_network())
     sys.addaudithook(watcher.record)
+    _watch_multiprocessing(watcher)
     return watcher
+
+
+def _watch_multiprocessing(watcher: Watcher) -> None:
+    """Note programs that multiprocessing starts: POSIX Python has no audit event for its way of starting them."""
+    try:
+        import _posixsubprocess
+    except ImportError:
+        return
+    original: Callable[..., int] = _posixsubprocess.fork_exec
+
+    def fork_exec(arguments: Any, *others: Any) -> int:
+        watcher.start("fork_exec", [_name(program) for program in arguments[:1]])
+        return original(arguments, *others)
+
+    _posixsubprocess.fork_exec = fork_exec  # type: ignore[attr-defined]
 
 
 def _leave_network() -> bool:
@@ -133,13 +215,33 @@ def _stays_here(event: str, address: object) -> bool:
     return sys.platform == "win32" and isinstance(address, tuple) and address[0] in _LOOPBACK
 
 
-def _program(event: str, arguments: tuple[object, ...]) -> str:
+def _programs(event: str, arguments: tuple[Any, ...]) -> list[str]:
+    """Name the programs that a call starts; with a shell also those of its line."""
     if event == "os.system":
-        words = os.fsdecode(arguments[0]).split()
-    elif event == "subprocess.Popen":
-        executable, command = arguments[0], arguments[1]
-        first = command if isinstance(command, (str, bytes)) else command[0] if command else executable
-        words = os.fsdecode(first).split()
-    else:
-        words = [os.fsdecode(arguments[1 if event == "os.spawn" else 0])]
-    return Path(words[0]).stem.lower() if words else ""
+        return _of_line(os.fsdecode(arguments[0]))
+    if event == "os.startfile":
+        return [_name(arguments[0])]
+    executable, command = arguments[1:3] if event == "os.spawn" else arguments[:2]
+    words = _split(command) if isinstance(command, str) else [os.fsdecode(word) for word in command or ()]
+    found = [_name(words[0] if words else executable)]
+    for flag, line in itertools.pairwise(words) if found[0] in SHELLS else ():
+        if flag.lower() in ("/c", "-command") or re.fullmatch(r"-\w*c", flag):
+            found += _of_line(line)
+    return found
+
+
+def _split(line: str) -> list[str]:
+    """Split a command of Windows, which is one line: the program, its first flag, and the rest without quotes."""
+    quoted, plain, rest = (
+        re.findall(r'\s*(?:"([^"]*)"|(\S+))(.*)', line, re.DOTALL)[0] if line.strip() else ("", "", "")
+    )
+    flag, _, tail = rest.strip().partition(" ")
+    return [quoted or plain, flag, tail.strip('" ')]
+
+
+def _of_line(line: str) -> list[str]:
+    return [_name(program) for program in _COMMAND.findall(line)]
+
+
+def _name(program: str | bytes | os.PathLike[str]) -> str:
+    return Path(os.fsdecode(program)).stem.lower()

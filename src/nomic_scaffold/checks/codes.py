@@ -196,8 +196,9 @@ LNG_RETRIEVAL = declare(
 PRV_WATCHED = declare(
     "PRV001",
     "the network was watched while embedding",
-    "The probe blocks and records Python's sockets and, on Linux where it is allowed, runs in an empty network "
-    "namespace, so that native code is held in as well. Unknown when the probe did not run.",
+    "The probe blocks and records Python's sockets, in forked processes too, and on Linux, where it is allowed, runs "
+    "in an empty network namespace, so that native code and other programs are held in as well. Where it is not, the "
+    "programs that were started are named. Unknown when the probe did not run.",
 )
 PRV_NO_ATTEMPT = declare(
     "PRV002",

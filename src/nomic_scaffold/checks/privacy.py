@@ -22,6 +22,8 @@ def check_privacy(evidence: PrivacyEvidence | Unavailable) -> tuple[CheckResult,
     told = "; ".join(words for way, words in WAYS.items() if way in evidence.watched)
     if "namespace" not in evidence.watched:
         told += "; native code was not held in: this machine allows no empty network namespace"
+        if evidence.started:
+            told += f"; nor were the programs that were started: {', '.join(evidence.started)}"
     elif "socket" not in evidence.watched:
         told += "; attempts of Python code were not recorded"
     watched = codes.PRV_WATCHED.result(Status.PASS, told)

@@ -137,6 +137,8 @@ class PrivacyEvidence(Boundary):
     attempts: tuple[NetworkAttempt, ...]
     watched: tuple[Literal["socket", "namespace"], ...]
     """`socket`: Python's sockets blocked and recorded; `namespace`: ran in an empty network namespace."""
+    started: tuple[str, ...] = ()
+    """Names of the programs that were started and let run; only a namespace holds these in."""
 
 
 class LockEvidence(Boundary):
