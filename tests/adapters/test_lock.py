@@ -271,6 +271,60 @@ def test_a_login_in_the_channels_address_is_refused(here: Site, channel: str) ->
     assert "cret" not in caught.value.message
 
 
+@pytest.mark.parametrize(
+    ("path", "old", "new", "place"),
+    [
+        pytest.param(
+            *("environment.yml", "- rich", "- https://me:hunter2@host.example/forge::rich"),
+            "environment.yml:8",
+            id="a requirement's channel",
+        ),
+        pytest.param(
+            *("environment.yml", "- rich", "- rich[channel='https://host.example/t/hunter2/forge']"),
+            "environment.yml:8",
+            id="in brackets",
+        ),
+        pytest.param(
+            *("environment.yml", "- rich", "- pip\n  - pip:\n      - tea @ https://me:hunter2@host.example/tea-1.whl"),
+            "environment.yml:10",
+            id="the pip section",
+        ),
+        pytest.param(
+            *(
+                "environment.yml",
+                "- rich",
+                "- pip\n  - pip:\n      - --index-url https://me:hunter2@host.example/simple",
+            ),
+            "environment.yml:10",
+            id="an index in the pip section",
+        ),
+        pytest.param(
+            *("scaffold.toml", '"pytorch * cuda*"', '"https://me:hunter2@host.example/forge::pytorch * cuda*"'),
+            "scaffold.toml:9",
+            id="a variant",
+        ),
+        pytest.param(
+            *(
+                "scaffold.toml",
+                "requirements = []",
+                'requirements = ["tea @ https://me:hunter2@host.example/tea-1.whl"]',
+            ),
+            "scaffold.toml:20",
+            id="what pylock.toml is made from",
+        ),
+    ],
+)
+def test_a_login_in_a_requirement_is_refused_wherever_it_stands(
+    here: Site, path: str, old: str, new: str, place: str
+) -> None:
+    here.edit(path, old, new)
+    before = here.texts()
+    with pytest.raises(InputError, match=f"^{place}: a requirement's address holds a password or token") as caught:
+        here.lock()
+    assert "hunter2" not in f"{caught.value.message} {caught.value.hint}"
+    assert here.texts() == before
+
+
 def test_a_login_in_a_variable_stays_a_variable(here: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     host = here.served.url.removeprefix("http://")
     monkeypatch.setenv("CHANNEL_USER", "someone")

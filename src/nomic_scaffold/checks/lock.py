@@ -9,7 +9,7 @@ from nomic_scaffold.checks import codes
 from nomic_scaffold.checks.codes import Code
 from nomic_scaffold.formats.builds import accelerator_of
 from nomic_scaffold.formats.lock_check import Finding
-from nomic_scaffold.formats.lock_url import REACHABLE, has_credentials, scheme
+from nomic_scaffold.formats.lock_url import REACHABLE, has_credentials, holds_credentials, scheme
 from nomic_scaffold.formats.names import pypi_name
 from nomic_scaffold.models.lock import LockedPackage, LockFile, LockPaths, LockSet, UnreadableLock
 from nomic_scaffold.models.report import CheckResult, Place, Status
@@ -69,7 +69,7 @@ def _result(code: Code, problems: Sequence[tuple[str, str]], hint: str) -> Check
 
 
 def _hashes(lock: LockFile) -> Iterator[str]:
-    for package in lock.packages:
+    for package in lock.every_package:
         wanted = ("md5", "sha256") if package.manager == "conda" else ("sha256",)
         for kind in wanted:
             value: str | None = getattr(package, kind)
@@ -80,14 +80,14 @@ def _hashes(lock: LockFile) -> Iterator[str]:
 
 
 def _emptied(lock: LockFile) -> Iterator[str]:
-    for package in lock.packages:
+    for package in lock.every_package:
         python = package.name == "python" or bool(_PYTHON_BUILD.search(package.build or ""))
         if package.manager == "conda" and python and not package.depends and package.name != "python_abi":
             yield f"{_named(package)} depends on nothing"
 
 
 def _gaps(lock: LockFile) -> Iterator[str]:
-    for platform in lock.platforms:
+    for platform in lock.every_platform:
         packages = [package for package in lock.on(platform) if package.manager == "conda"]
         there = {package.name for package in packages}
         for package in packages:
@@ -98,23 +98,25 @@ def _gaps(lock: LockFile) -> Iterator[str]:
 
 
 def _platforms(lock: LockFile) -> Iterator[str]:
-    for platform in lock.platforms:
+    if not lock.every_platform:
+        yield "names no platform"
+    for platform in lock.every_platform:
         if not any(package.manager == "conda" for package in lock.on(platform)):
             yield f"{platform} has no packages"
-    for name in {package.platform for package in lock.packages} - set(lock.platforms):
+    for name in sorted({package.platform for package in lock.every_package} - set(lock.every_platform)):
         yield f"has packages for {name}, which it does not name"
 
 
 def _doubles(lock: LockFile) -> Iterator[str]:
     seen: dict[tuple[str, str, str], LockedPackage] = {}
-    for package in lock.packages:
+    for package in lock.every_package:
         first = seen.setdefault((package.platform, package.manager, package.name), package)
         if (first.version, first.url) != (package.version, package.url):
             yield f"{_named(first)} and {package.version} {package.build or ''}".rstrip()
 
 
 def _both(lock: LockFile) -> Iterator[str]:
-    for platform in lock.platforms:
+    for platform in lock.every_platform:
         packages = lock.on(platform)
         conda = {
             pypi_name(package.name): package for package in packages if package.manager == "conda" and _py(package)
@@ -131,7 +133,7 @@ def _py(package: LockedPackage) -> bool:
 
 
 def _unreachable(lock: LockFile) -> Iterator[str]:
-    for package in lock.packages:
+    for package in lock.every_package:
         if scheme(package.url) not in REACHABLE:
             yield f"{_named(package)} is at {scheme(package.url) or 'a path'}"
     for channel in lock.channels:
@@ -144,13 +146,17 @@ def _secrets(lock: LockFile) -> Iterator[str]:
     for channel in lock.channels:
         if has_credentials(channel):
             yield "a channel's address holds a login"
-    for package in lock.packages:
+    told = [channel for channel in lock.channels if has_credentials(channel)]
+    for number, line in lock.outside:
+        if holds_credentials(line) and not any(channel in line for channel in told):
+            yield f"line {number} holds an address with a login"
+    for package in lock.every_package:
         if has_credentials(package.url):
             yield f"the address of {_named(package)} holds a login"
 
 
 def _mixture(lock: LockFile) -> Iterator[str]:
-    for package in lock.packages:
+    for package in lock.every_package:
         if package.manager != "conda":
             continue
         found = accelerator_of(package)
@@ -161,7 +167,7 @@ def _mixture(lock: LockFile) -> Iterator[str]:
 
 
 def _elsewhere(lock: LockFile) -> Iterator[str]:
-    for package in lock.packages:
+    for package in lock.every_package:
         if package.manager != "conda":
             continue
         subdir = package.url.partition("#")[0].rpartition("/")[0].rpartition("/")[2]

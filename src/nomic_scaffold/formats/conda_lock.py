@@ -153,7 +153,7 @@ def parse(text: str, *, path: str = "conda-lock.yml", accelerator: Accelerator |
     pieces = split(text)
     own = read_pieces(pieces, accelerator or _accelerator_of_header(text)) if pieces else None
     if own is not None:
-        return own
+        return replace(own, outside=_outside(text))
     try:
         data = yaml.load(text, Loader=_LOADER)  # noqa: S506 - a safe loader
     except yaml.YAMLError as error:
@@ -168,7 +168,7 @@ def parse(text: str, *, path: str = "conda-lock.yml", accelerator: Accelerator |
         found = data.get("version") if isinstance(data, dict) else type(data).__name__
         raise InputError(f"is no conda-lock file of version 1 (found {found})", path=path)
     try:
-        return _lock_file(data, accelerator)
+        return replace(_lock_file(data, accelerator), outside=_outside(text))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(
             f"lacks what conda-lock's format needs: {type(error).__name__} {error}",
@@ -204,15 +204,27 @@ def _digest(parts: Iterable[str]) -> str:
 def _lock_file(data: Mapping[str, Any], accelerator: Accelerator | None) -> LockFile:
     metadata = data["metadata"]
     known = {str(platform) for platform in Platform}
-    packages = tuple(dict.fromkeys(_package(item) for item in data["package"] if item["platform"] in known))
+    packages = tuple(dict.fromkeys(_package(item) for item in data["package"]))
     return LockFile(
         accelerator=accelerator or _guess(packages),
         platforms=tuple(Platform(name) for name in metadata["platforms"] if name in known),
         channels=tuple(str(channel["url"]) for channel in metadata["channels"]),
         content_hash={Platform(name): str(value) for name, value in metadata["content_hash"].items() if name in known},
-        packages=packages,
+        packages=tuple(package for package in packages if package.platform in known),
         other_platforms=tuple(str(name) for name in metadata["platforms"] if name not in known),
+        other_packages=tuple(package for package in packages if package.platform not in known),
     )
+
+
+def _outside(text: str) -> tuple[tuple[int, str], ...]:
+    """Give the lines that are no package's: those of the list are the list item's and its indented ones."""
+    found, listed = [], False
+    for number, line in enumerate(text.splitlines(), 1):
+        if line[:1] not in ("", " ", "-", "#"):
+            listed = line.startswith("package:")
+        if not listed or line.lstrip().startswith("#"):
+            found.append((number, line))
+    return tuple(found)
 
 
 def _package(item: Mapping[str, Any]) -> LockedPackage:
@@ -224,7 +236,7 @@ def _package(item: Mapping[str, Any]) -> LockedPackage:
         name=str(item["name"]),
         version=str(item["version"]),
         manager=manager,
-        platform=Platform(item["platform"]),
+        platform=str(item["platform"]),
         url=url,
         sha256=hashes.get("sha256"),
         md5=hashes.get("md5"),

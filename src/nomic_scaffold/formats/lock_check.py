@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from nomic_scaffold.formats import lock_inputs
+from nomic_scaffold.formats.lock_url import without_credentials
 from nomic_scaffold.models.lock import LockInputs, LockPaths, LockRecord, Requirement
 from nomic_scaffold.models.variant import Accelerator, Platform
 
@@ -132,9 +133,9 @@ def _subject(line: str) -> tuple[str, ...]:
 
 
 def _shown(line: str) -> str:
-    """Write a line as people did."""
+    """Write a line as people did, but for a login: this is read in public."""
     kind, _, rest = line.partition(" ")
-    return rest.partition(" ")[2] if kind in ("conda", "pip", "channel") else rest
+    return without_credentials(rest.partition(" ")[2] if kind in ("conda", "pip", "channel") else rest)
 
 
 def _place(line: str, requirement: Requirement | None, texts: Mapping[str, str]) -> tuple[str, int | None]:

@@ -10,6 +10,7 @@ import yaml
 
 from nomic_scaffold.errors import InputError
 from nomic_scaffold.formats.environment_yml import SELECTORS
+from nomic_scaffold.formats.lock_url import without_credentials
 from nomic_scaffold.models.lock import LockInputs, Requirement
 
 _HEAD = "# Made by: nomic-scaffold lock, from scaffold.toml, for conda-lock.  Don't edit.\n"
@@ -85,7 +86,7 @@ def _joined(inputs: LockInputs) -> tuple[str, ...]:
 def _name(item: Requirement, parts: tuple[str, str, str] | None) -> str:
     if parts is None:
         raise InputError(
-            f"{item.text!r} is not of the form 'name version build'",
+            f"{without_credentials(item.text)!r} is not of the form 'name version build'",
             path=item.file,
             line=item.line,
             hint='write e.g. "pytorch * cpu*"',

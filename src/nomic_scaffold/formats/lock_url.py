@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from urllib.parse import urlsplit
 
+_ADDRESS = re.compile(r"""[A-Za-z][A-Za-z0-9+.-]*://[^\s'"]+""")
 _VARIABLE = re.compile(r"\$\{?\w+\}?")
 _TOKEN = re.compile(r"/t/([^/?#]+)(?=[/?#]|$)")
 _SECRET_QUERY = re.compile(r"(?i)(?:^|&)(?:[\w-]*(?:token|signature|password|secret|key|credential)[\w-]*)=[^&]+")
@@ -16,11 +17,16 @@ def has_credentials(url: str) -> bool:
     try:
         parts = urlsplit(url)
     except ValueError:
-        return False
+        return "@" in url
     user = parts.netloc.rpartition("@")[0]
     tokens = _TOKEN.findall(parts.path)
     written = [part for part in (*user.split(":"), *tokens) if part]
     return any(not _VARIABLE.fullmatch(part) for part in written) or bool(_SECRET_QUERY.search(parts.query))
+
+
+def holds_credentials(text: str) -> bool:
+    """Say whether any address in `text` does: a requirement, a line of a lock's head."""
+    return any(has_credentials(address) for address in _ADDRESS.findall(text))
 
 
 def without_credentials(url: str) -> str:

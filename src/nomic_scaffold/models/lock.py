@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from nomic_scaffold.models.variant import Accelerator, Platform, VirtualPackage
@@ -48,7 +48,8 @@ class LockedPackage:
     name: str
     version: str
     manager: Manager
-    platform: Platform
+    platform: str
+    """A `Platform`; in another tool's lock it may be one that this tool does not lock for."""
     url: str
     sha256: str | None
     md5: str | None
@@ -128,11 +129,25 @@ class LockFile:
     content_hash: dict[Platform, str]
     packages: tuple[LockedPackage, ...]
     other_platforms: tuple[str, ...] = ()
-    """Platforms of another tool's lock that this tool does not know; their packages are not in `packages`."""
+    """Platforms of another tool's lock that this tool does not lock for."""
+    other_packages: tuple[LockedPackage, ...] = ()
+    """Theirs; they are judged like the others, and nothing else is done with them."""
+    outside: tuple[tuple[int, str], ...] = field(default=(), compare=False)
+    """Lines outside of the list of packages, with their numbers from 1: head, metadata, comments."""
 
-    def on(self, platform: Platform) -> tuple[LockedPackage, ...]:
+    def on(self, platform: str) -> tuple[LockedPackage, ...]:
         """The packages of one platform, in the order of the file."""
-        return tuple(p for p in self.packages if p.platform == platform)
+        return tuple(p for p in self.every_package if p.platform == platform)
+
+    @property
+    def every_package(self) -> tuple[LockedPackage, ...]:
+        """The packages of every platform that the file has, known or not."""
+        return (*self.packages, *self.other_packages)
+
+    @property
+    def every_platform(self) -> tuple[str, ...]:
+        """Every platform that the file names, known or not."""
+        return (*self.platforms, *self.other_platforms)
 
 
 @dataclass(frozen=True, kw_only=True)

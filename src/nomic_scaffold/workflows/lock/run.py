@@ -12,8 +12,9 @@ from nomic_scaffold.adapters import lock_files
 from nomic_scaffold.adapters.lock_files import PYLOCK, accelerators, read_inputs, sources
 from nomic_scaffold.errors import InputError, UnavailableError
 from nomic_scaffold.formats.environment_yml import NAME as ENVIRONMENT
+from nomic_scaffold.formats.lock_check import line_with
 from nomic_scaffold.formats.lock_inputs import SCAFFOLD, pypi
-from nomic_scaffold.formats.lock_url import has_credentials
+from nomic_scaffold.formats.lock_url import has_credentials, holds_credentials
 from nomic_scaffold.formats.pylock_digest import inputs_digest, recorded
 from nomic_scaffold.models.lock import LockInputs, LockPaths
 from nomic_scaffold.models.progress import Progress
@@ -51,15 +52,28 @@ def lock(root: Path, wanted: Wanted, *, progress: Progress) -> LockResult:
 
 
 def _refuse_credentials(root: Path, inputs: Iterable[LockInputs]) -> None:
-    for channel in dict.fromkeys(channel for item in inputs for channel in item.channels):
-        if has_credentials(channel):
-            rows = lock_files.read_text(root / ENVIRONMENT).splitlines()
-            raise InputError(
-                "a channel's address holds a password or token, which would end up in every lock",
-                path=ENVIRONMENT,
-                line=next((number for number, row in enumerate(rows, 1) if channel in row), None),
-                hint="write ${NAME} in its place and set that variable, or put the login into ~/.netrc or the keyring",
-            )
+    """Raise InputError for the first address with a login, wherever it is written."""
+    for what, file, line in _logins(root, inputs):
+        raise InputError(
+            f"{what}'s address holds a password or token, which would end up in every lock",
+            path=file,
+            line=line,
+            hint="write ${NAME} in its place and set that variable, or put the login into ~/.netrc or the keyring",
+        )
+
+
+def _logins(root: Path, inputs: Iterable[LockInputs]) -> Iterator[tuple[str, str, int | None]]:
+    texts = {name: lock_files.read_text(root / name) for name in (ENVIRONMENT, SCAFFOLD)}
+    for item in inputs:
+        for channel in item.channels:
+            if has_credentials(channel):
+                yield "a channel", ENVIRONMENT, line_with(texts[ENVIRONMENT], channel)
+        for requirement in (*item.requirements, *item.pip):
+            if holds_credentials(requirement.text):
+                yield "a requirement", requirement.file, requirement.line
+    for text in pypi(texts[SCAFFOLD])[0]:
+        if holds_credentials(text):
+            yield "a requirement", SCAFFOLD, line_with(texts[SCAFFOLD], text)
 
 
 def _locks(
