@@ -141,6 +141,25 @@ def test_upgrade_of_a_package_that_nobody_locked_is_refused(here: Site) -> None:
         here.lock(upgrade=("numppy",))
 
 
+def test_upgrade_of_a_package_that_nobody_locked_is_refused_with_a_pypi_lock_too(here: Site) -> None:
+    here.lock()
+    (here.root / "locks" / "pylock.toml").write_text('[[packages]]\nname = "tea"\n')
+    with pytest.raises(UsageError, match="no lock holds a package 'numppy'"):
+        here.lock(pypi=True, upgrade=("numppy",))
+
+
+def test_a_name_to_upgrade_is_found_however_it_is_written(here: Site) -> None:
+    here.lock()
+    here.publish(newer("numpy", "2.3.0"))
+    here.lock(upgrade=("NumPy",))
+    assert versions(here)["numpy"] == "2.3.0"
+
+
+def test_a_platform_and_a_variant_that_no_lock_has_together_are_refused(here: Site) -> None:
+    with pytest.raises(UsageError, match=r"scaffold.toml has nothing for --variant cuda --platform osx-arm64"):
+        here.lock(variants=("cuda",), platforms=("osx-arm64",))
+
+
 @pytest.mark.parametrize(
     ("wanted", "moved"),
     [

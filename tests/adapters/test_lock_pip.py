@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from datetime import date
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -14,12 +16,13 @@ from nomic_scaffold.adapters.pypi.for_conda import solve_for_conda
 from nomic_scaffold.checks.lock import check_lock
 from nomic_scaffold.errors import InputError, UnavailableError, UnsolvableError
 from nomic_scaffold.formats import conda_lock, lock_header
-from nomic_scaffold.models.lock import LockedPackage, LockFile, LockInputs, LockSet, Requirement
+from nomic_scaffold.models.lock import LockedPackage, LockFile, LockInputs, LockRecord, LockSet, Requirement
 from nomic_scaffold.models.report import Status
 from nomic_scaffold.models.variant import Accelerator, Platform, VirtualPackage
+from nomic_scaffold.workflows.lock import LockResult
 from tests.support.locking import Site, site
 from tests.support.server import Served, serve
-from tests.support.simple_index import make_wheel, publish
+from tests.support.simple_index import make_wheel, publish, publish_times
 
 PARTS = ("py3-none-manylinux1_x86_64", "py3-none-macosx_10_15_universal2", "py3-none-win_amd64")
 
@@ -175,9 +178,103 @@ def test_what_cannot_be_is_refused_and_nothing_is_written(
 ) -> None:
     here.edit("environment.yml", "nomic[local] ==3.9.*", requirement)
     before = here.texts()
-    with pytest.raises(kind, match=words):
+    with pytest.raises(kind, match=words) as caught:
         here.lock(pypi=True, variants=("cpu",))
     assert here.texts() == before
+    if kind is UnsolvableError:
+        assert f"loosen {requirement!r} (environment.yml:11)" in (caught.value.hint or "")
+
+
+def record(site: Site) -> LockRecord:
+    return (lock_header.parse(site.text()) or ())[0]
+
+
+def nobody_listens(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        pytest.param({"upgrade": ("nomic",)}, id="upgrade of a PyPI package"),
+        pytest.param({"upgrade": ("rich",)}, id="upgrade that moves nothing"),
+        pytest.param({"fresh": True}, id="fresh"),
+    ],
+)
+def test_an_index_that_is_down_leaves_a_complete_lock_complete(
+    here: Site, monkeypatch: pytest.MonkeyPatch, wanted: dict[str, object]
+) -> None:
+    here.lock(pypi=True, variants=("cpu",))
+    before = here.texts()
+    nobody_listens(monkeypatch)
+    result = here.lock(pypi=True, variants=("cpu",), patient=False, **wanted)
+    assert [sentence.partition(" (")[0] for sentence in result.missing] == [
+        "the pip section of environment.yml could not be renewed"
+    ]
+    assert "it stays as it was" in result.missing[0]
+    assert here.texts() == before
+
+
+@pytest.mark.parametrize(
+    ("change", "wanted"),
+    [
+        pytest.param(("environment.yml", "numpy >=2", "numpy ==2.0.0"), {}, id="conda's part moves"),
+        pytest.param(("environment.yml", "nomic[local] ==3.9.*", "nomic ==3.9.*"), {}, id="the pip section changed"),
+        pytest.param(None, {"exclude_newer": date(2026, 8, 1)}, id="another day"),
+    ],
+)
+def test_without_an_index_nothing_is_written_where_the_old_pip_part_no_longer_fits(
+    here: Site, monkeypatch: pytest.MonkeyPatch, change: tuple[str, str, str] | None, wanted: dict[str, object]
+) -> None:
+    here.lock(pypi=True, variants=("cpu",))
+    if change:
+        here.edit(*change)
+    before = here.texts()
+    nobody_listens(monkeypatch)
+    with pytest.raises(UnavailableError, match=r"linux-64-cpu.* has to be locked anew, and no index answers") as caught:
+        here.lock(pypi=True, variants=("cpu",), patient=False, **wanted)
+    assert "--conda-only" in (caught.value.hint or "")
+    assert here.texts() == before
+
+
+def test_a_platform_that_is_new_waits_alone_when_no_index_answers(here: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    here.lock(pypi=True, platforms=("linux-64",), variants=("cpu",))
+    nobody_listens(monkeypatch)
+    result = here.lock(pypi=True, variants=("cpu",), patient=False)
+    assert "is not locked yet" in result.missing[0]
+    states = {record.platform: record.pypi for record in lock_header.parse(here.text()) or ()}
+    assert (states.pop(Platform.LINUX_64), set(states.values())) == ("locked", {"missing"})
+
+
+def test_a_name_is_upgraded_however_it_is_written(here: Site, index: Served, tmp_path: Path) -> None:
+    here.lock(pypi=True, variants=("cpu",))
+    publish(tmp_path / "index", make_wheel(tmp_path / "made", "jsonlines", "4.1.0", requires=["pygments"]))
+    shutil.rmtree(tmp_path / "uv cache")
+    here.lock(pypi=True, variants=("cpu",), upgrade=("JSONLines",))
+    assert names(here, Platform.LINUX_64, "pip")["jsonlines"] == "4.1.0"
+
+
+def test_the_head_says_what_locked_the_pip_section(here: Site) -> None:
+    here.lock(pypi=False, variants=("cpu",))
+    assert record(here).pypi_solver == ""
+    here.lock(pypi=True, variants=("cpu",))
+    assert record(here).pypi_solver == f"uv/{metadata.version('uv')}"
+    here.lock(pypi=True, variants=("cpu",), upgrade=("rich",))
+    assert record(here).pypi_solver == f"uv/{metadata.version('uv')}"
+
+
+def test_files_after_a_day_are_not_looked_at(here: Site, index: Served, tmp_path: Path) -> None:
+    publish(tmp_path / "index", make_wheel(tmp_path / "made", "jsonlines", "4.1.0", requires=["pygments"]))
+    publish_times(index, {"*": "2026-01-01T00:00:00Z", "jsonlines-4.1.0": "2026-07-31T23:59:59Z"})
+    here.lock(pypi=True, variants=("cpu",), exclude_newer=date(2026, 7, 30))
+    assert names(here, Platform.LINUX_64, "pip")["jsonlines"] == "4.0.0"
+    here.lock(pypi=True, variants=("cpu",), exclude_newer=date(2026, 7, 31), fresh=True)
+    assert names(here, Platform.LINUX_64, "pip")["jsonlines"] == "4.1.0"
+
+
+def test_an_index_without_publish_times_says_so(here: Site, index: Served) -> None:
+    result = here.lock(pypi=True, variants=("cpu",), exclude_newer=date(2026, 7, 31))
+    assert "the index gives no publish times, and --exclude-newer goes by them" in result.missing[0]
 
 
 def package(name: str, version: str, *depends: str) -> LockedPackage:
@@ -259,3 +356,61 @@ def test_read_again_the_lock_is_the_same(here: Site) -> None:
     assert isinstance(lock, LockFile)
     blocks = sorted(conda_lock.blocks(lock.packages), key=lambda block: block.key)
     assert here.text().endswith("".join(block.text for block in blocks))
+
+
+def only_pylock(site: Site, **wanted: object) -> LockResult:
+    return site.lock(pypi=True, variants=("pypi",), patient=False, **wanted)
+
+
+def test_pylock_goes_by_the_day_too_and_says_so(here: Site, index: Served, tmp_path: Path) -> None:
+    here.edit("scaffold.toml", "requirements = []", 'requirements = ["jsonlines"]')
+    publish(
+        tmp_path / "index",
+        make_wheel(tmp_path / "made", "pygments", "2.0"),
+        make_wheel(tmp_path / "made", "jsonlines", "4.1.0", requires=["pygments"]),
+    )
+    publish_times(index, {"*": "2026-01-01T00:00:00Z", "jsonlines-4.1.0": "2026-07-31T00:00:01Z"})
+    only_pylock(here)
+    assert 'name = "jsonlines"\nversion = "4.1.0"' in here.text("locks/pylock.toml")
+    only_pylock(here, exclude_newer=date(2026, 7, 30))
+    text = here.text("locks/pylock.toml")
+    assert 'name = "jsonlines"\nversion = "4.0.0"' in text
+    assert 'exclude-newer = "2026-07-30"' in text
+    assert only_pylock(here, exclude_newer=date(2026, 7, 30)).written == ()
+    assert only_pylock(here).written == ()
+
+
+@pytest.mark.parametrize(
+    ("wanted", "change", "said"),
+    [
+        pytest.param({"upgrade": ("Pygments",)}, False, "could not be renewed", id="upgrade of what it holds"),
+        pytest.param({"fresh": True}, False, "could not be renewed", id="fresh"),
+        pytest.param({}, True, "is still what [pypi] of scaffold.toml asked for before", id="stale"),
+    ],
+)
+def test_pylock_stays_when_no_index_answers_and_that_is_said(
+    here: Site,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    wanted: dict[str, object],
+    change: bool,
+    said: str,
+) -> None:
+    here.edit("scaffold.toml", "requirements = []", 'requirements = ["pygments"]')
+    publish(tmp_path / "index", make_wheel(tmp_path / "made", "pygments", "2.0"))
+    only_pylock(here)
+    if change:
+        here.edit("scaffold.toml", '["pygments"]', '["pygments >=2"]')
+    before = here.texts()
+    nobody_listens(monkeypatch)
+    result = only_pylock(here, **wanted)
+    assert said in result.missing[0]
+    assert "is not locked yet" not in result.missing[0]
+    assert here.texts() == before
+
+
+def test_an_upgrade_of_another_package_leaves_pylock_alone(here: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    here.edit("environment.yml", "  - pip\n  - pip:\n      - nomic[local] ==3.9.*\n", "")
+    here.lock(pypi=True)
+    nobody_listens(monkeypatch)
+    assert here.lock(pypi=True, upgrade=("rich",), patient=False).missing == ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import os
 import shutil
 import zipfile
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.server import Served, serve
+from tests.support.server import Fault, Served, serve
 
 FILLER = {"tea/leaves.py": "LEAVES = 7\n\n\ndef brew() -> None:\n    print(LEAVES)\n", "tea/notes.txt": "green\n" * 400}
 
@@ -63,6 +64,28 @@ def publish(root: Path, *wheels: Path) -> None:
         page = root / "simple" / name / "index.html"
         page.parent.mkdir(parents=True, exist_ok=True)
         page.write_text("<!DOCTYPE html><html><body>\n" + "\n".join(links) + "\n</body></html>\n", encoding="utf-8")
+
+
+def publish_times(served: Served, times: Mapping[str, str]) -> None:
+    """Serve the pages of these packages in JSON, which says when a file was published; name -> time of its files.
+
+    `name-version` in place of the name is for that version alone.
+    """
+    for page in sorted((served.folder / "simple").iterdir()):
+        files = [
+            {
+                "filename": file.name,
+                "url": f"{served.url}/files/{file.name}",
+                "hashes": {"sha256": hashlib.sha256(file.read_bytes()).hexdigest()},
+                "size": file.stat().st_size,
+                "upload-time": times.get("-".join(file.name.split("-")[:2]), times.get(page.name, times["*"])),
+            }
+            for file in sorted((served.folder / "files").iterdir())
+            if file.name.split("-")[0].replace("_", "-").lower() == page.name
+        ]
+        body = json.dumps({"meta": {"api-version": "1.1"}, "name": page.name, "files": files}).encode()
+        headers = {"Content-Type": "application/vnd.pypi.simple.v1+json"}
+        served.faults[f"/simple/{page.name}/"] = Fault(status=200, headers=headers, body=body)
 
 
 @contextmanager

@@ -25,4 +25,9 @@ _PYPI = {
 
 def pypi_name(conda_name: str) -> str:
     """Give the normalised name on PyPI of a Python package of conda-forge."""
-    return re.sub(r"[-_.]+", "-", _PYPI.get(conda_name, conda_name)).lower()
+    return normal_name(_PYPI.get(conda_name, conda_name))
+
+
+def normal_name(name: str) -> str:
+    """Write a package's name as PyPI compares names: `Typing_Extensions` is `typing-extensions`."""
+    return re.sub(r"[-_.]+", "-", name).lower()

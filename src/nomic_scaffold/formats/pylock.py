@@ -64,6 +64,7 @@ class _Package(_Keyed):
 
 class _OurTool(_Keyed):
     inputs_digest: str = Field(pattern=r"^[0-9a-f]{64}$")
+    exclude_newer: str | None = Field(default=None, pattern=r"^\d{4}-\d{2}-\d{2}$")
 
 
 class _Pylock(_Keyed):
@@ -109,6 +110,7 @@ def parse(text: str, *, path: str = NAME) -> PypiLock:
     return PypiLock(
         requires_python=raw.requires_python or "",
         inputs_digest=tool.inputs_digest if tool else None,
+        exclude_newer=tool.exclude_newer if tool else None,
         packages=tuple(_package(package, text, path, index) for index, package in enumerate(raw.packages)),
     )
 
@@ -116,7 +118,8 @@ def parse(text: str, *, path: str = NAME) -> PypiLock:
 def write(lock: PypiLock) -> str:
     """Write a lock; the same lock gives the same bytes, and no line names an index or a URL."""
     made_from = f'\n[tool.nomic-scaffold]\ninputs-digest = "{lock.inputs_digest}"\n' if lock.inputs_digest else ""
-    return f"{_HEADER}{_body(lock)}{made_from}"
+    day = f'exclude-newer = "{lock.exclude_newer}"\n' if made_from and lock.exclude_newer else ""
+    return f"{_HEADER}{_body(lock)}{made_from}{day}"
 
 
 def _body(lock: PypiLock) -> str:

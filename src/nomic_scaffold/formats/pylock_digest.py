@@ -13,6 +13,17 @@ def inputs_digest(requirements: tuple[str, ...], python: str) -> str:
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
 
 
+def names(text: str) -> frozenset[str]:
+    """Read the names of the packages of a pylock.toml of this tool."""
+    return frozenset(re.findall(r'(?m)^name = "([^"]+)"$', text))
+
+
+def cutoff(text: str) -> str | None:
+    """Read the last day whose files were looked at, if one was given: `2026-08-01`."""
+    match = re.search(r'(?m)^exclude-newer = "([0-9-]+)"$', text)
+    return match[1] if match else None
+
+
 def recorded(text: str) -> str | None:
     """Read the digest that a pylock.toml of this tool carries; None when there is none."""
     match = re.search(r'(?m)^inputs-digest = "([0-9a-f]{64})"$', text)

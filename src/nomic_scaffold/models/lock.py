@@ -109,6 +109,8 @@ class LockRecord:
     """e.g. `py-rattler/0.28.0`."""
     pypi: PypiPart
     """Whether the pip section is in the lock; `none` when there is none."""
+    pypi_solver: str = ""
+    """What locked the pip section, e.g. `uv/0.13.0`; empty when nothing did, or an older version of this tool."""
     left_out: tuple[str, ...] = ()
     """PyPI packages of an extra that have no file for this platform."""
     exclude_newer: str | None = None
@@ -195,3 +197,5 @@ class PypiLock:
     inputs_digest: str | None
     """sha256 over the requirements it was made from, from its header; None when another tool made it."""
     packages: tuple[PypiPackage, ...]
+    exclude_newer: str | None = None
+    """The last day whose files were looked at, if one was given."""

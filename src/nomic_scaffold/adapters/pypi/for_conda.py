@@ -15,6 +15,7 @@ import tomllib
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -24,7 +25,7 @@ from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel
 from packaging.version import InvalidVersion, Version
 
 from nomic_scaffold.adapters.pypi.index import no_index, uv_environment
-from nomic_scaffold.adapters.pypi.uv import run_uv
+from nomic_scaffold.adapters.pypi.uv import run_uv, until, version
 from nomic_scaffold.errors import InputError, ScaffoldError, UnsolvableError
 from nomic_scaffold.formats.lock_url import without_credentials
 from nomic_scaffold.formats.names import pypi_name
@@ -45,6 +46,8 @@ class PypiPart:
     packages: tuple[LockedPackage, ...]
     left_out: tuple[str, ...]
     """Packages that an extra asks for and that have no file for this platform."""
+    resolver: str
+    """What found them, e.g. `uv/0.13.0`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +64,9 @@ class _Options:
     offline: bool
     environ: Mapping[str, str]
     upgrade: tuple[str, ...]
-    exclude_newer: str | None
+    exclude_newer: date | None
+    provided: tuple[str, ...]
+    """What conda gives, by its name on PyPI."""
 
 
 def solve_for_conda(
@@ -72,7 +77,7 @@ def solve_for_conda(
     upgrade: Sequence[str] = (),
     offline: bool = False,
     patient: bool = True,
-    exclude_newer: str | None = None,
+    exclude_newer: date | None = None,
 ) -> PypiPart:
     """Lock `inputs.pip` beside the packages of `conda`; versions of `keep` stay but for those in `upgrade`.
 
@@ -90,6 +95,7 @@ def solve_for_conda(
             environ=_environment(folder, patient=patient),
             upgrade=tuple(upgrade),
             exclude_newer=exclude_newer,
+            provided=tuple(provided),
         )
         _write_stubs(folder, provided)
         try:
@@ -97,7 +103,9 @@ def solve_for_conda(
         except UnsolvableError as error:
             lacking = _without_files(str(error), asked)
             if not lacking or not _only_extras_want(lacking, folder, asked, target, options, inputs):
-                raise UnsolvableError(f"{inputs.id}, pip section: {error.message}", hint=error.hint) from error
+                raise UnsolvableError(
+                    f"{inputs.id}, pip section: {error.message}", hint=_loosen(error.message, asked, inputs)
+                ) from error
         return _compile(folder, asked, target, options, inputs, keep=keep, without=lacking)
 
 
@@ -120,7 +128,6 @@ def _compile(
         "pip",
         "compile",
         wanted,
-        "--quiet",
         "--only-binary",
         ":all:",
         "--python",
@@ -134,8 +141,10 @@ def _compile(
         (folder / "excludes.txt").write_text("".join(f"{name}\n" for name in without), encoding="utf-8")
         arguments += ["--excludes", folder / "excludes.txt"]
     arguments += [part for name in options.upgrade for part in ("--upgrade-package", name)]
+    # uv must speak up to say that an index gives no publish times. conda's own packages have none, and need none.
+    arguments += until(options.exclude_newer) or ["--quiet"]
     if options.exclude_newer:
-        arguments += ["--exclude-newer", options.exclude_newer]
+        arguments += [part for name in options.provided for part in ("--exclude-newer-package", f"{name}=false")]
     run_uv([*arguments, "--output-file", made], offline=options.offline, cwd=folder, environ=options.environ)
     depends = _who_asks(folder, made, arguments, options)
     packages = [
@@ -143,7 +152,7 @@ def _compile(
         for entry in tomllib.loads(made.read_text(encoding="utf-8")).get("packages", [])
         if not str(entry.get("version", "")).endswith(_MARK)
     ]
-    return PypiPart(packages=tuple(packages), left_out=tuple(sorted(without)))
+    return PypiPart(packages=tuple(packages), left_out=tuple(sorted(without)), resolver=version())
 
 
 def _who_asks(
@@ -201,6 +210,18 @@ def _requirement(text: str, file: str, line: int | None) -> Requirement:
             line=line,
             hint="write a name with versions, e.g. - nomic[local] ==3.9.*",
         ) from error
+
+
+def _loosen(message: str, asked: Sequence[Requirement], inputs: LockInputs) -> str:
+    """Name the lines of the pip section that uv's words speak of; all of them when it speaks of none."""
+    written = list(zip(asked, inputs.pip, strict=True))
+    told = [
+        item
+        for requirement, item in written
+        if re.search(rf"(?<![\w.-]){re.escape(requirement.name)}(?![\w-])", message)
+    ]
+    places = ", ".join(f"{item.text!r} ({item.file}:{item.line})" for item in told or inputs.pip)
+    return f"loosen {places}, or name the index that has it"
 
 
 def _refuse_both(inputs: LockInputs, asked: Sequence[Requirement], provided: Mapping[str, LockedPackage]) -> None:

@@ -6,10 +6,11 @@ import os
 import sys
 import tempfile
 from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 from typing import Literal
 
-from nomic_scaffold.adapters.pypi.uv import run_uv
+from nomic_scaffold.adapters.pypi.uv import run_uv, until
 from nomic_scaffold.disk.atomic import write_text
 from nomic_scaffold.errors import InputError, UnsolvableError
 from nomic_scaffold.formats import pylock
@@ -28,10 +29,12 @@ def lock(
     progress: Progress,
     upgrade: Sequence[str] | Literal["all"] = (),
     patient: bool = True,
+    exclude_newer: date | None = None,
 ) -> PypiLock:
     """Resolve `requirements` for every platform and every Python from `python` (e.g. `3.11`) on; write `destination`.
 
     Versions of a lock that is already there are kept where they still fit, but for the packages in `upgrade`.
+    `exclude_newer` is the last day (UTC) whose files are looked at.
     Only wheels are taken: what a source archive builds differs from machine to machine. Raises UnsolvableError, and
     UnavailableError when no index answers; unless `patient` that takes seconds.
     """
@@ -52,12 +55,14 @@ def lock(
             arguments.append("--upgrade")
         else:
             arguments += [part for name in upgrade for part in ("--upgrade-package", name)]
+        arguments += until(exclude_newer)
         run_uv(arguments, offline=offline, cwd=folder, environ=environ, for_everyone=True)
         resolved = _read(made.read_text(encoding="utf-8"))
     result = PypiLock(
         requires_python=resolved.requires_python,
         inputs_digest=pylock.inputs_digest(tuple(requirements), python),
         packages=resolved.packages,
+        exclude_newer=exclude_newer.isoformat() if exclude_newer else None,
     )
     write_text(destination, pylock.write(result))
     return result

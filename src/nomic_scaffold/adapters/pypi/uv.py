@@ -7,6 +7,8 @@ import re
 import subprocess
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from datetime import date, timedelta
+from importlib import metadata
 from pathlib import Path
 
 from nomic_scaffold.adapters.pypi.index import no_index, uv_environment
@@ -59,6 +61,16 @@ def run_uv(
         return out.read().decode("utf-8", "replace")
 
 
+def until(day: date | None) -> list[str]:
+    """Give the option that hides what was published after the end of `day` (UTC); uv reads a bare date as local."""
+    return ["--exclude-newer", f"{day + timedelta(days=1)}T00:00:00Z"] if day else []
+
+
+def version() -> str:
+    """Name the resolver as locks record it."""
+    return f"uv/{metadata.version('uv')}"
+
+
 def _listen(process: subprocess.Popen[str], said: list[str], listen: Callable[[str], None] | None) -> int:
     """Hear the process out and give its exit code; it does not outlive us."""
     assert process.stderr is not None
@@ -96,6 +108,11 @@ def translate(text: str, *, offline: bool) -> ScaffoldError:
         return UnavailableError(
             f"without a network this needs files that uv has not got in its cache: {shown}",
             hint="run the same command once without --offline, or put the wheels into locks/wheels",
+        )
+    if re.search(r"missing an upload date", text):
+        return UnavailableError(
+            f"the index gives no publish times, and --exclude-newer goes by them: {shown}",
+            hint="lock without --exclude-newer, or name an index that has them: pip config set global.index-url URL",
         )
     if "No solution found" in text:
         return UnsolvableError(shown, hint="loosen [pypi] requirements in scaffold.toml, or name the index that has it")

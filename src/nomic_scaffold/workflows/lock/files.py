@@ -110,6 +110,13 @@ def _record(variant: Variant, *, packages: str, solver: str, exclude_newer: str 
         packages=packages,
         solver=solver if variant.solve or before is None else before.solver,
         pypi="none" if not variant.inputs.pip else "locked" if variant.complete else "missing",
+        pypi_solver=_pypi_solver(variant),
         left_out=variant.left_out,
         exclude_newer=exclude_newer if variant.solve or before is None else before.exclude_newer,
     )
+
+
+def _pypi_solver(variant: Variant) -> str:
+    if not variant.inputs.pip or not variant.complete:
+        return ""
+    return variant.resolver or (variant.before.pypi_solver if variant.before else "")

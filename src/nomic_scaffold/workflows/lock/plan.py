@@ -11,6 +11,8 @@ from nomic_scaffold.adapters import lock_files
 from nomic_scaffold.errors import InputError, UsageError
 from nomic_scaffold.formats import conda_lock, lock_check, lock_sizes
 from nomic_scaffold.formats.conda_lock import LockText
+from nomic_scaffold.formats.names import normal_name
+from nomic_scaffold.formats.pylock_digest import names
 from nomic_scaffold.models.lock import SIZES_PATH, LockedPackage, LockInputs, LockPaths, LockRecord
 from nomic_scaffold.models.variant import Accelerator, Platform
 from nomic_scaffold.workflows.lock.wanted import Wanted
@@ -33,12 +35,35 @@ class Variant:
     complete: bool
     """The pip section is in, or there is none."""
     left_out: tuple[str, ...] = ()
+    before: LockRecord | None = None
+    """Of the old lock, whatever the inputs ask for."""
+    resolver: str = ""
+    """What locked the pip section anew."""
     seconds: float = 0.0
 
     @property
     def packages(self) -> tuple[LockedPackage, ...]:
         """Everything that the lock is to hold for this variant."""
         return (*self.conda, *self.pip)
+
+    @property
+    def had_pip(self) -> bool:
+        """Whether the old lock holds its pip section."""
+        return self.before is not None and self.before.pypi == "locked"
+
+    def pip_still_fits(self, wanted: Wanted) -> bool:
+        """Whether the old pip part was made beside this conda part, for these inputs and up to the day asked for."""
+        cutoff = wanted.exclude_newer.isoformat() if wanted.exclude_newer else None
+        if self.record is None or cutoff not in (None, self.record.exclude_newer):
+            return False
+        old = {url for (manager, _), url in self.old.urls(self.inputs.platform).items() if manager == "conda"}
+        return {package.url for package in self.conda} == old
+
+    def keep_pip(self) -> None:
+        """Take the pip part of the old lock as it is."""
+        assert self.record is not None
+        self.pip = tuple(package for package in self.old.on(self.inputs.platform) if package.manager == "pip")
+        self.left_out, self.complete = self.record.left_out, True
 
     @property
     def touched(self) -> bool:
@@ -108,19 +133,29 @@ def read_old(root: Path, accelerators: Sequence[Accelerator]) -> dict[Accelerato
     return found
 
 
-def plan(selected: Sequence[LockInputs], old: Mapping[Accelerator, OldLock], wanted: Wanted) -> list[Variant]:
-    """Decide for each selected variant; raises UsageError for an upgrade of what no lock holds."""
-    variants = list(_plan(selected, old, wanted))
-    names = {
-        name
-        for item in (selected if wanted.upgrade else ())
-        for found in old[item.accelerator].names(item.platform).values()
-        for name in found
+def named(wanted: Wanted, selected: Sequence[LockInputs], old: Mapping[Accelerator, OldLock], pylock: str) -> Wanted:
+    """Put the names that the locks have in the place of those that people typed, `NumPy` say.
+
+    Raises UsageError for an upgrade of what no lock holds.
+    """
+    if not wanted.upgrade:
+        return wanted
+    held = {
+        name for item in selected for found in old[item.accelerator].names(item.platform).values() for name in found
     }
+    held |= names(pylock) if wanted.pylock else set()
+    found: list[str] = []
     for name in wanted.upgrade:
-        if name not in names and not wanted.pylock:
+        meant = sorted(item for item in held if normal_name(item) == normal_name(name))
+        if not meant:
             raise UsageError(f"no lock holds a package {name!r}", hint="nomic-scaffold lock --fresh moves everything")
-    return variants
+        found += meant
+    return replace(wanted, upgrade=tuple(dict.fromkeys(found)))
+
+
+def plan(selected: Sequence[LockInputs], old: Mapping[Accelerator, OldLock], wanted: Wanted) -> list[Variant]:
+    """Decide for each selected variant."""
+    return list(_plan(selected, old, wanted))
 
 
 def _plan(selected: Sequence[LockInputs], old: Mapping[Accelerator, OldLock], wanted: Wanted) -> Iterator[Variant]:
@@ -128,19 +163,20 @@ def _plan(selected: Sequence[LockInputs], old: Mapping[Accelerator, OldLock], wa
     cutoff = wanted.exclude_newer.isoformat() if wanted.exclude_newer else None
     for inputs in selected:
         lock = old[inputs.accelerator]
-        names = lock.names(inputs.platform)
-        record = lock_check.fresh(inputs, lock.pieces.records) if lock.pieces else None
+        there = lock.names(inputs.platform)
+        records = lock.pieces.records if lock.pieces else ()
+        record = lock_check.fresh(inputs, records)
         if record and record.packages != lock.digests.get(inputs.platform):
             record = None
         solve = (
             record is None
-            or not names["conda"]
+            or not there["conda"]
             or wanted.fresh
-            or bool(moved & names["conda"])
+            or bool(moved & there["conda"])
             or (cutoff is not None and record.exclude_newer != cutoff)
         )
         locked = record is not None and record.pypi == "locked"
-        index = bool(inputs.pip) and (solve or not locked or bool(moved & names["pip"]))
+        index = bool(inputs.pip) and (solve or not locked or bool(moved & there["pip"]))
         complete = not inputs.pip or (locked and not solve)
         before = () if wanted.fresh else lock.on(inputs.platform)
         conda = tuple(package for package in before if package.manager == "conda")
@@ -156,4 +192,5 @@ def _plan(selected: Sequence[LockInputs], old: Mapping[Accelerator, OldLock], wa
             pip=pip if inputs.pip and (complete or wanted.pypi) else (),
             complete=complete,
             left_out=record.left_out if record else (),
+            before=next((item for item in records if item.platform == inputs.platform), None),
         )

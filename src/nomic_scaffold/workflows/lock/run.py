@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nomic_scaffold.adapters import lock_files
-from nomic_scaffold.adapters.lock_files import PYLOCK, accelerators, read_inputs, sources
-from nomic_scaffold.errors import InputError, UnavailableError
+from nomic_scaffold.adapters.lock_files import accelerators, read_inputs, sources
+from nomic_scaffold.errors import InputError
 from nomic_scaffold.formats.environment_yml import NAME as ENVIRONMENT
 from nomic_scaffold.formats.lock_check import line_with
 from nomic_scaffold.formats.lock_inputs import SCAFFOLD, pypi
 from nomic_scaffold.formats.lock_url import has_credentials, holds_credentials
-from nomic_scaffold.formats.pylock_digest import inputs_digest, recorded
 from nomic_scaffold.models.lock import LockInputs, LockPaths
 from nomic_scaffold.models.progress import Progress
 from nomic_scaffold.models.variant import Accelerator, Platform
-from nomic_scaffold.workflows.lock.plan import OldLock, Variant, plan, read_old
+from nomic_scaffold.workflows.lock.from_index import pip_sections, pylock
+from nomic_scaffold.workflows.lock.plan import OldLock, Variant, named, plan, read_old
 from nomic_scaffold.workflows.lock.wanted import LockedVariant, LockResult, Wanted
 
 if TYPE_CHECKING:
@@ -38,12 +37,13 @@ def lock(root: Path, wanted: Wanted, *, progress: Progress) -> LockResult:
     selected = wanted.select(inputs)
     with lock_files.exclusive(root / lock_files.STATE, progress):
         old = read_old(root, accelerators(inputs))
+        wanted = named(wanted, selected, old, lock_files.derived_text(root / lock_files.PYLOCK) or "")
         variants = plan(selected, old, wanted)
         derived = sources(inputs)
         missing: list[str] = []
         files: dict[str, str] = {}
         if wanted.pylock:
-            files |= _pylock(root, wanted, missing, progress)
+            files |= pylock(root, wanted, missing, progress)
         made = _locks(root, inputs, variants, old, derived, wanted, missing, progress)
         written = lock_files.write(root, {**files, **derived, **made})
         if wanted.everything:
@@ -102,7 +102,7 @@ def _locks(
         tasks = {name: beside.submit(_hashes, root, inputs, name, derived) for name in unknown(complete=wanted.pypi)}
         _solve(variants, wanted, progress)
         _refuse_mixtures(variants)
-        missing += _pip_sections(variants, wanted, progress)
+        missing += pip_sections(variants, wanted, progress)
         for name in unknown(complete=False):
             if name not in tasks:
                 tasks[name] = beside.submit(_hashes, root, inputs, name, derived)
@@ -164,71 +164,6 @@ def _refuse_mixtures(variants: Iterable[Variant]) -> None:
                     path=SCAFFOLD,
                     hint=f'pin it in [variants.{want}.requirements], e.g. "pytorch * {want}*"',
                 )
-
-
-def _pip_sections(variants: Sequence[Variant], wanted: Wanted, progress: Progress) -> Iterator[str]:
-    """Lock the pip sections; give a sentence when no index answers: the conda part is worth having alone."""
-    todo = [variant for variant in variants if variant.index]
-    if not todo:
-        return
-    from nomic_scaffold.adapters.pypi.for_conda import solve_for_conda
-
-    progress.say(f"locking the pip section of {len(todo)} variants")
-
-    def one(variant: Variant) -> None:
-        part = solve_for_conda(
-            variant.inputs,
-            variant.conda,
-            keep=() if wanted.fresh else variant.pip,
-            upgrade=wanted.upgrade,
-            offline=wanted.offline,
-            patient=wanted.patient,
-            exclude_newer=wanted.exclude_newer.isoformat() if wanted.exclude_newer else None,
-        )
-        variant.pip, variant.left_out, variant.complete = part.packages, part.left_out, True
-
-    try:
-        one(todo[0])  # alone: it fills uv's cache for the others, and finds out whether an index answers
-        with ThreadPoolExecutor(2) as pool:
-            list(pool.map(one, todo[1:]))
-    except UnavailableError as error:
-        for variant in todo:
-            variant.pip, variant.left_out, variant.complete = (), (), False
-        yield f"the pip section of environment.yml is not locked yet ({_short(error)}): nomic-scaffold lock adds it"
-
-
-def _pylock(root: Path, wanted: Wanted, missing: list[str], progress: Progress) -> dict[str, str]:
-    """Resolve locks/pylock.toml beside the old one, which stays until everything is written."""
-    requirements, python = pypi(lock_files.read_text(root / SCAFFOLD))
-    before = lock_files.derived_text(root / PYLOCK)
-    fresh = before is not None and recorded(before) == inputs_digest(requirements, python)
-    if fresh and not wanted.fresh and not wanted.upgrade:
-        return {}
-    from nomic_scaffold.adapters import pypi as adapter
-
-    with tempfile.TemporaryDirectory(prefix="nomic-scaffold-") as scratch:
-        destination = Path(scratch) / "pylock.toml"
-        if before is not None:
-            destination.write_text(before, encoding="utf-8", newline="\n")
-        try:
-            adapter.lock(
-                requirements,
-                python=python,
-                destination=destination,
-                offline=wanted.offline,
-                progress=progress,
-                upgrade="all" if wanted.fresh else wanted.upgrade,
-                patient=wanted.patient,
-            )
-        except UnavailableError as error:
-            missing.append(f"{PYLOCK} is not locked yet ({_short(error)}): nomic-scaffold lock adds it")
-            return {}
-        return {PYLOCK: destination.read_text(encoding="utf-8")}
-
-
-def _short(error: UnavailableError) -> str:
-    """Give uv's first words; what caused what behind them fills lines."""
-    return error.message.partition(" cause: ")[0].rstrip(".")
 
 
 def _leftovers(root: Path, made: set[str]) -> Iterator[str]:

@@ -36,7 +36,7 @@ class Wanted:
     """Wait for an index that answers slowly."""
 
     def select(self, inputs: Sequence[LockInputs]) -> tuple[LockInputs, ...]:
-        """Pick the asked-for ones; raises UsageError for a name that scaffold.toml does not have."""
+        """Pick the asked-for ones; raises UsageError for what scaffold.toml does not have."""
         variants = {str(item.accelerator) for item in inputs} | {"pypi"}
         platforms = {str(item.platform) for item in inputs}
         for kind, names, known in (("variant", self.variants, variants), ("platform", self.platforms, platforms)):
@@ -45,12 +45,19 @@ class Wanted:
                     raise UsageError(
                         f"scaffold.toml has no {kind} {name!r}", hint=f"one of: {', '.join(sorted(known))}"
                     )
-        return tuple(
+        selected = tuple(
             item
             for item in inputs
             if (not self.variants or item.accelerator in self.variants)
             and (not self.platforms or item.platform in self.platforms)
         )
+        if not selected and not self.pylock:
+            asked = " ".join(
+                (*(f"--variant {name}" for name in self.variants), *(f"--platform {n}" for n in self.platforms))
+            )
+            ids = ", ".join(item.id for item in inputs)
+            raise UsageError(f"scaffold.toml has nothing for {asked}", hint=f"it has {ids}")
+        return selected
 
     @property
     def pylock(self) -> bool:
