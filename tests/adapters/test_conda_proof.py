@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from nomic_scaffold.models import witness
+from nomic_scaffold.models.evidence import EnvironmentEvidence, Unavailable
 from nomic_scaffold.models.lock import LockedPackage
 from nomic_scaffold.models.report import Status
 from tests.support.channel import locked, mirrored, tiny_channel, write
@@ -177,6 +178,19 @@ TROUBLES: dict[str, tuple[Callable[[Path], object], dict[str, str]]] = {
         lambda p: (p / SITE / "evil.pyc").write_bytes(b"x"),
         {f"{SITE}/evil.pyc": "foreign"},
     ),
+    "a home of another Python": (lambda p: (p / "pyvenv.cfg").write_text("home = /x\n"), {"pyvenv.cfg": "foreign"}),
+    "variables of whoever activates": (
+        lambda p: (p / "conda-meta/state").write_text('{"env_vars": {"PYTHONPATH": "/x"}}'),
+        {"conda-meta/state": "foreign"},
+    ),
+    "a name that is not UTF-8": (
+        lambda p: Path(os.fsdecode(os.fsencode(p) + b"/share/\xff.txt")).touch(),
+        {"share/\\xff.txt": "foreign"},
+    ),
+    "a pipe": (
+        lambda p: ((p / "share/tiny/run.sh").unlink(), os.mkfifo(p / "share/tiny/run.sh")),
+        {"share/tiny/run.sh": "link"},
+    ),
     "a torn record": (
         lambda p: (p / "conda-meta/tiny-meta-1.0-0.json").write_text("{"),
         {"conda-meta/tiny-meta-1.0-0.json": "unreadable"},
@@ -196,7 +210,54 @@ def _chmod(path: Path, mode: int) -> None:
 def test_each_trouble_is_found_and_named(bench: Bench, what: str, deep: bool) -> None:
     cause, expected = TROUBLES[what]
     cause(bench.prefix)
-    assert bench.findings(deep=deep) == expected
+    found = bench.look(deep=deep)
+    assert {finding.path: finding.problem for finding in found.findings} == expected
+    assert EnvironmentEvidence.model_validate_json(found.model_dump_json()) == found
+
+
+@pytest.mark.parametrize("deep", [True, False], ids=["deep", "fast"])
+@pytest.mark.parametrize("what", ["a home of another Python", "variables of whoever activates"])
+def test_what_changes_what_runs_fails(bench: Bench, what: str, deep: bool) -> None:
+    TROUBLES[what][0](bench.prefix)
+    assert bench.troubles(deep=deep) == {"ENV007": Status.FAIL}
+
+
+def test_variables_of_nobody_are_no_finding(bench: Bench) -> None:
+    (bench.prefix / "conda-meta/state").write_text('{"env_vars": {}}')
+    assert bench.troubles(deep=True) == {}
+
+
+@pytest.mark.parametrize("stale", ["tiny-data-1.0-0.json", "tiny-data-9.0-0.json"], ids=["before", "after"])
+def test_two_records_of_a_package_are_told_and_one_goes(bench: Bench, stale: str) -> None:
+    data = json.loads((bench.prefix / "conda-meta/tiny-data-2.0-0.json").read_text())
+    data |= {"version": stale.split("-")[2], "files": [], "paths_data": {"paths": []}}
+    (bench.prefix / "conda-meta" / stale).write_text(json.dumps(data))
+    for deep in (True, False):
+        assert bench.troubles(deep=deep)["ENV003"] is Status.FAIL
+        assert "ENV007" not in bench.troubles(deep=deep)
+    bench.install(offline=True)
+    assert bench.troubles(deep=True) == {}
+
+
+def test_an_environment_is_looked_at_under_the_name_that_it_was_made_under(bench: Bench, tmp_path: Path) -> None:
+    from nomic_scaffold.workflows.verify import prefix_at
+
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    bench.install(offline=True, prefix=tmp_path / "link/env")
+    found = prefix_at(tmp_path / "link/env")
+    assert not isinstance(found, Unavailable)
+    assert bench.look(deep=True, prefix=found.path).findings == ()
+
+
+def test_an_environment_that_is_not_there_is_named_with_what_makes_it(tmp_path: Path) -> None:
+    from nomic_scaffold.workflows.verify import prefix_at
+
+    found = prefix_at(tmp_path / "my env")
+    assert found == Unavailable(
+        unavailable=f"{tmp_path / 'my env'} is not there",
+        hint=f"nomic-scaffold install --prefix '{tmp_path / 'my env'}'",
+    )
 
 
 def test_a_finding_says_whose_the_file_is_and_when_it_changed(bench: Bench) -> None:
@@ -243,6 +304,12 @@ def test_an_archive_that_rotted_is_no_witness(bench: Bench) -> None:
     found = bench.finding("conda-meta/libtiny-1.2.3-h1_0.json", deep=True)
     assert found.problem == "unwitnessed"
     assert "is not the locked archive any more" in found.detail
+
+
+def test_files_of_a_python_whose_archive_is_gone_are_still_placed(bench: Bench) -> None:
+    """Where noarch packages go is known from python's record: one archive that lacks is unknown, and no more."""
+    shutil.rmtree(next((bench.cache / "archives").glob("*/python-3*")).parent)
+    assert bench.troubles(deep=True) == {"ENV012": Status.UNKNOWN}
 
 
 def test_the_proof_needs_no_unpacked_packages(bench: Bench) -> None:
@@ -400,6 +467,23 @@ def test_two_packages_with_one_path(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     bench.install(offline=True)
     rewrite(bench.prefix / "__clobbers__/first/share/both.txt", lambda data: data.replace(b"first", b"worst"))
     assert bench.findings(deep=True) == {"__clobbers__/first/share/both.txt": "changed"}
+
+
+def test_a_pipe_in_the_place_of_a_shared_file_is_told_and_mended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, packages = clobbering(tmp_path)
+    with serve(made) as served:
+        for name, value in mirrored(served.url).items():
+            monkeypatch.setenv(name, value)
+        bench = Bench(tmp_path / "bench", packages)
+        bench.install()
+    (bench.prefix / "share/both.txt").unlink()
+    os.mkfifo(bench.prefix / "share/both.txt")
+    for deep in (True, False):
+        assert bench.findings(deep=deep) == {"share/both.txt": "link"}
+    bench.install(offline=True)
+    assert bench.troubles(deep=True) == {}
 
 
 def test_the_loser_may_be_dropped_as_conda_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

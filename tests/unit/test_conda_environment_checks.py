@@ -111,6 +111,10 @@ def test_a_set_of_packages_that_is_not_the_lock_fails(packages: list[InstalledPa
             finding("foreign", "lib/python3.13/site-packages/evil.pth", None), "ENV007", Status.FAIL, id="code"
         ),
         pytest.param(finding("foreign", "share/jupyter/kernel.json", None), "ENV007", Status.WARN, id="other file"),
+        *(
+            pytest.param(finding("foreign", path, None), "ENV007", Status.FAIL, id=path)
+            for path in ("sbin/x", "libexec/x", "ssl/openssl.cnf", "etc/conda/activate.d/x.sh", "pyvenv.cfg", "x.DLL")
+        ),
     ],
 )
 @pytest.mark.parametrize("deep", [True, False])
@@ -150,6 +154,22 @@ def test_details_name_the_file_its_owner_and_the_command() -> None:
     result = next(r for r in check_conda_environment(LOCK, evidence(findings=[seen])) if r.code == "ENV009")
     assert result.detail == "bin/x (of numpy): changed, modified 2026-11-01T10:00:00Z"
     assert result.hint == "nomic-scaffold install"
+
+
+def test_hints_are_for_the_environment_that_was_looked_at() -> None:
+    seen = evidence(findings=[finding("changed"), finding("mode"), finding("unwitnessed")])
+    results = check_conda_environment(LOCK, seen, mend="nomic-scaffold install --prefix /opt/env")
+    assert {r.hint for r in results if r.status is not Status.PASS} == {"nomic-scaffold install --prefix /opt/env"}
+
+
+def test_what_was_left_out_is_counted() -> None:
+    results = check_conda_environment(LOCK, evidence().model_copy(update={"left_out_files": 1234}))
+    assert "1234 files that `install --slim` left out" in results[0].detail
+
+
+def test_a_package_with_two_records_fails() -> None:
+    older = NUMPY_THERE.model_copy(update={"version": "1.0"})
+    assert statuses(evidence(older, NUMPY_THERE, NOMIC_THERE))["ENV003"] is Status.FAIL
 
 
 def test_pip_names_are_compared_as_pip_does() -> None:

@@ -240,14 +240,15 @@ ENV_LOOKED = declare(
 ENV_PRESENT = declare(
     "ENV002",
     "every locked package is installed",
-    "Each package that the lock has for this platform and this Python must be there. `nomic-scaffold install --fresh` "
-    "makes the environment anew.",
+    "Each package that the lock has for this platform and this Python must be there. `nomic-scaffold install` puts it "
+    "there; an environment of wheels is made anew, with `--fresh`.",
 )
 ENV_NO_MORE = declare(
     "ENV003",
     "no package is installed that the lock lacks",
-    "A package that somebody added by hand is not on the next machine. Add it to environment.yml or scaffold.toml and "
-    "run `nomic-scaffold lock`, or make the environment anew: `nomic-scaffold install --fresh`.",
+    "A package that somebody added by hand is not on the next machine, and of a package with two records nobody knows "
+    "which one is there. Add what you need to environment.yml or scaffold.toml and run `nomic-scaffold lock`; "
+    "`nomic-scaffold install` removes the rest (an environment of wheels is made anew, with `--fresh`).",
 )
 ENV_VERSION = declare(
     "ENV004",
@@ -270,8 +271,9 @@ ENV_FILES = declare(
 ENV_FOREIGN = declare(
     "ENV007",
     "no file in the environment belongs to nobody",
-    "A file in the places that Python imports and runs from, which no package brought, can shadow a package or change "
-    "what it does, and is not on the next machine.",
+    "A file in the places that programs and Python run and import from, which no package brought, can shadow a package "
+    "or change what it does, and is not on the next machine; so can variables that activating the environment sets "
+    "(`conda-meta/state`). Elsewhere in a conda environment a file of nobody is a warning.",
 )
 ENV_PYTHON = declare(
     "ENV008",
@@ -282,8 +284,9 @@ ENV_PYTHON = declare(
 ENV_BYTES = declare(
     "ENV009",
     "every file of the packages has its sha256",
-    "With `--deep`: each file is read in full and must have the sha256 that its package's list says. Unknown for a "
-    "file whose package gives no hash of it.",
+    "With `--deep` each file is read in full; without, only what was touched since this tool's install. What is read "
+    "must have the sha256 that the package gives it, in a conda environment also where the prefix is written into it. "
+    "Unknown for a file that can't be read or whose package gives no hash of it.",
 )
 ENV_CHANNEL = declare(
     "ENV010",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from packaging.utils import canonicalize_name
@@ -14,15 +15,28 @@ from nomic_scaffold.models.report import CheckResult, Status
 
 MEND = "nomic-scaffold install"
 _SHOWN = 5
-_RUN = ("bin/", "Scripts/", "Library/bin/", "lib/", "Lib/", "etc/conda/")
-"""Places that programs and libraries are run from, and that Python imports from."""
+_RUN = (
+    *("bin/", "sbin/", "libexec/", "lib/", "lib64/", "ssl/", "etc/conda/", "conda-meta/", "pyvenv.cfg"),
+    *("Scripts/", "Library/", "Lib/", "DLLs/"),
+)
+"""Places that programs and libraries are run from, that Python imports from, or that say what is run."""
+_RUN_ENDS = (".exe", ".dll", ".bat", ".cmd", "._pth")
+"""Names at the top of an environment that Windows runs."""
 _Pair = tuple[LockedPackage, InstalledPackage]
 
 
 def check_conda_environment(
-    locked: Sequence[LockedPackage], evidence: EnvironmentEvidence | Unavailable
+    locked: Sequence[LockedPackage], evidence: EnvironmentEvidence | Unavailable, *, mend: str = MEND
 ) -> tuple[CheckResult, ...]:
-    """Judge what was seen against `locked`: what the lock has for the environment's platform and accelerator."""
+    """Judge what was seen against `locked`: what the lock has for the environment's platform and accelerator.
+
+    `mend` is the command that a result hints at.
+    """
+    results = _judged(locked, evidence)
+    return tuple(one.model_copy(update={"hint": mend}) if one.hint == MEND else one for one in results)
+
+
+def _judged(locked: Sequence[LockedPackage], evidence: EnvironmentEvidence | Unavailable) -> tuple[CheckResult, ...]:
     if isinstance(evidence, Unavailable):
         return (codes.ENV_LOOKED.result(Status.UNKNOWN, evidence.unavailable, hint=evidence.hint or MEND),)
     if not locked:
@@ -38,6 +52,10 @@ def check_conda_environment(
         "--deep reads all"
     )
     looked = f"{len(seen)} packages, {evidence.files} files: {how}"
+    if evidence.left_out_files:
+        looked += f"; {evidence.left_out_files} files that `install --slim` left out are not here"
+    times = Counter(_key(package) for package in evidence.packages)
+    twice = [f"{name} has {count} records" for (_, name), count in sorted(times.items()) if count > 1]
     return (
         codes.ENV_LOOKED.result(Status.PASS, looked),
         _verdict(
@@ -47,7 +65,7 @@ def check_conda_environment(
         ),
         _verdict(
             codes.ENV_NO_MORE,
-            [f"{p.name} {p.version} ({p.manager})" for key, p in sorted(seen.items()) if key not in wanted],
+            [f"{p.name} {p.version} ({p.manager})" for key, p in sorted(seen.items()) if key not in wanted] + twice,
             passed="none",
         ),
         _verdict(codes.ENV_VERSION, _versions(both), passed=f"{len(both)} packages"),
@@ -140,10 +158,14 @@ def _files(evidence: EnvironmentEvidence) -> Iterable[CheckResult]:
 
 
 def _foreign(findings: Sequence[FileFinding]) -> CheckResult:
-    runs = [finding for finding in findings if finding.path.startswith(_RUN)]
+    runs = [finding for finding in findings if _is_run(finding.path)]
     if findings and not runs:
         return codes.ENV_FOREIGN.result(Status.WARN, _some(_names(findings)), hint=MEND)
     return _verdict(codes.ENV_FOREIGN, _names([*runs, *(f for f in findings if f not in runs)]), passed="none")
+
+
+def _is_run(path: str) -> bool:
+    return path.startswith(_RUN) or ("/" not in path and path.lower().endswith(_RUN_ENDS))
 
 
 def _verdict(code: Code, wrong: Sequence[str], *, passed: str) -> CheckResult:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from nomic_scaffold.checks import codes
 from nomic_scaffold.checks.embeddings import EmbeddingsJudgement, check_embeddings
-from nomic_scaffold.checks.environment_conda import check_conda_environment
+from nomic_scaffold.checks.environment_conda import MEND, check_conda_environment
 from nomic_scaffold.checks.environment_pypi import check_pypi_environment
 from nomic_scaffold.checks.golden import KnownVectors
 from nomic_scaffold.checks.languages import check_languages
@@ -56,6 +56,8 @@ class Expected:
     """The project's locks; they are judged from its files, never from evidence."""
     lock_findings: tuple[Finding, ...] = ()
     """Why the locks are not fresh."""
+    mend: str = MEND
+    """The command that mends the environment that was looked at."""
 
 
 def judge(expected: Expected, evidence: Evidence, *, groups: Collection[Group] = JUDGED) -> Report:
@@ -111,14 +113,13 @@ def judge(expected: Expected, evidence: Evidence, *, groups: Collection[Group] =
 
 def _environment(expected: Expected, evidence: EnvironmentEvidence | Unavailable) -> tuple[CheckResult, ...]:
     if isinstance(evidence, Unavailable):
-        hint = evidence.hint or "nomic-scaffold install"
-        return (codes.ENV_LOOKED.result(Status.UNKNOWN, evidence.unavailable, hint=hint),)
+        return (codes.ENV_LOOKED.result(Status.UNKNOWN, evidence.unavailable, hint=evidence.hint or expected.mend),)
     if evidence.provider == "conda":
         packages = expected.conda_packages
         if isinstance(packages, Unavailable):
             hint = packages.hint or "nomic-scaffold lock"
             return (codes.ENV_LOOKED.result(Status.UNKNOWN, packages.unavailable, hint=hint),)
-        return check_conda_environment(packages, evidence)
+        return check_conda_environment(packages, evidence, mend=expected.mend)
     if isinstance(expected.pypi_lock, Unavailable):
         lock = expected.pypi_lock
         return (codes.ENV_LOOKED.result(Status.UNKNOWN, lock.unavailable, hint=lock.hint or "nomic-scaffold lock"),)
@@ -177,7 +178,11 @@ def _chain(expected: Expected, evidence: Evidence, results: tuple[CheckResult, .
     if isinstance(environment, EnvironmentEvidence):
         count = f"{len(environment.packages)} packages, {environment.provider}, Python {environment.python}"
         links.append(("packages", count, status(Group.ENVIRONMENT)))
-        read = f", {environment.bytes_read:,} bytes hashed" if environment.depth == "deep" else ", by name and size"
+        read = (
+            f", {environment.bytes_read:,} bytes hashed"
+            if environment.depth == "deep"
+            else ", by their sizes and times"
+        )
         links.append(("files", f"{environment.files:,} files{read}", status(Group.ENVIRONMENT)))
     if isinstance(weights, WeightsEvidence):
         links.append(("weights", f"{weights.file} sha256 {weights.sha256}", status(Group.WEIGHTS)))

@@ -76,6 +76,8 @@ class EnvironmentEvidence(Boundary):
     """PEP 508 marker environment of the prefix's Python, for judging pylock.toml."""
     left_out: tuple[str, ...] = ()
     """Patterns of files that an image build left out and recorded."""
+    left_out_files: int = 0
+    """Number of files that are not there because of these patterns."""
 
 
 class WeightsEvidence(Boundary):

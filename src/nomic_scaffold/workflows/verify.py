@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from nomic_scaffold.adapters import golden, lock_files, machine, probe, project,
 from nomic_scaffold.adapters.conda.inspect import describe
 from nomic_scaffold.adapters.conda.inspect import inspect as inspect_conda
 from nomic_scaffold.checks.codes import CODES
+from nomic_scaffold.checks.environment_conda import MEND
 from nomic_scaffold.checks.golden import KnownVectors
 from nomic_scaffold.checks.judge import JUDGED, Expected, judge
 from nomic_scaffold.disk.hashing import sha256_file
@@ -89,7 +92,8 @@ def verify(
             offline=offline,
             progress=progress,
         )
-    return Verified(report=judge(expect(root, spec, evidence), evidence, groups=groups), evidence=evidence)
+    expected = replace(expect(root, spec, evidence), mend=_mend(prefix))
+    return Verified(report=judge(expected, evidence, groups=groups), evidence=evidence)
 
 
 def gather(
@@ -105,7 +109,7 @@ def gather(
     progress: Progress,
 ) -> Evidence:
     """Look at what the groups need."""
-    found = _prefix(root, prefix)
+    found = prefix_at(prefix) if prefix else project.find_prefix(root) or NO_PREFIX
     seen_weights: WeightsEvidence | Unavailable | None = None
     environment: EnvironmentEvidence | Unavailable | None = None
     embeddings: EmbeddingsEvidence | Unavailable | None = None
@@ -188,15 +192,19 @@ def _locks(root: Path) -> LockEvidence:
     return LockEvidence(files={name: sha256_file(root / name) for name in found})
 
 
-def _prefix(root: Path, path: Path | None) -> Prefix | Unavailable:
-    if path is None:
-        return project.find_prefix(root) or NO_PREFIX
-    found = project.read_prefix(path.resolve()) or describe(path.resolve())
+def prefix_at(path: Path) -> Prefix | Unavailable:
+    """Describe the environment at `path`, whoever made it."""
+    place = Path(os.path.abspath(path))  # noqa: PTH100 - as `install`: files hold the name that it was made under
+    found = project.read_prefix(place) or describe(place)
     if found is None:
-        return Unavailable(
-            unavailable=f"{path} is not an environment that `install` finished", hint="nomic-scaffold install"
-        )
+        why = "is no finished environment" if place.exists() else "is not there"
+        return Unavailable(unavailable=f"{path} {why}", hint=_mend(path))
     return found
+
+
+def _mend(path: Path | None) -> str:
+    """Give the command that makes or mends the environment."""
+    return MEND if path is None else f"{MEND} --prefix {shlex.quote(str(path))}"
 
 
 def _environment(

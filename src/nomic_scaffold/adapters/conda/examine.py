@@ -47,7 +47,8 @@ class Examination:
 
     def found(self, path: str, problem: FileProblem, owner: str | None, detail: str = "") -> None:
         """Note a finding."""
-        self._findings.append(FileFinding(path=path, problem=problem, owner=owner, detail=detail))
+        finding = FileFinding(path=_text(path), problem=problem, owner=owner, detail=_text(detail))
+        self._findings.append(finding)
 
     def sorted_findings(self) -> tuple[FileFinding, ...]:
         """Give the findings by path."""
@@ -78,7 +79,7 @@ class Examination:
             self._link(path, one.owner, one.link, seen)
             return
         if not stat.S_ISREG(seen.st_mode):
-            self.found(path, "link", one.owner, f"is a link to {self._says(path)}, not a file")
+            self._not_a_file(path, one.owner, seen)
             return
         self._mode(path, one, seen)
         if one.size is not None and seen.st_size != one.size:
@@ -112,6 +113,8 @@ class Examination:
         if stat.S_ISLNK(seen.st_mode):
             if self._says(path) not in {one.link for one in options}:
                 self.found(path, "link", owners, f"says {self._says(path)}")
+        elif not stat.S_ISREG(seen.st_mode):
+            self._not_a_file(path, owners, seen)
         elif deep:
             allowed = {d for one in options for d, _ in made.get((one.owner, path), ())}
             allowed |= {one.source.sha256 for one in options if one.source and not one.made and one.source.sha256}
@@ -126,9 +129,13 @@ class Examination:
 
     def _link(self, path: str, owner: str, wanted: str, seen: os.stat_result) -> None:
         if not stat.S_ISLNK(seen.st_mode):
-            self.found(path, "link", owner, f"is a file, not a link to {wanted}; {_when(seen.st_mtime_ns)}")
+            self.found(path, "link", owner, f"is no link, but should lead to {wanted}; {_when(seen.st_mtime_ns)}")
         elif (says := self._says(path)) != wanted:
             self.found(path, "link", owner, f"leads to {says}, not to {wanted}")
+
+    def _not_a_file(self, path: str, owner: str, seen: os.stat_result) -> None:
+        leads = f" to {self._says(path)}" if stat.S_ISLNK(seen.st_mode) else ""
+        self.found(path, "link", owner, f"is {_kind(seen)}{leads}, not a file")
 
     def _mode(self, path: str, one: Expected, seen: os.stat_result) -> None:
         if os.name == "nt":
@@ -214,7 +221,7 @@ class Examination:
                 self._link(path, owner, was.content[2:], seen)
                 continue
             if not stat.S_ISREG(seen.st_mode):
-                self.found(path, "link", owner, f"is a link to {self._says(path)}, not a file")
+                self._not_a_file(path, owner, seen)
                 continue
             mode = stat.S_IMODE(seen.st_mode)
             if os.name != "nt" and mode != was.mode:
@@ -225,6 +232,16 @@ class Examination:
             elif not was.still(seen) and was.content is not None:
                 self._jobs.append(_Job(path, owner, frozenset({was.content}), seen.st_mtime_ns))
         self.run(deep=False)
+
+
+def _text(name: str) -> str:
+    """Write a name that is not UTF-8 on the disk so that it is one in a report."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def _kind(seen: os.stat_result) -> str:
+    """Say what stands where a file should."""
+    return "a link" if stat.S_ISLNK(seen.st_mode) else "a pipe, a socket or a device"
 
 
 def _parents(path: str) -> Iterator[str]:

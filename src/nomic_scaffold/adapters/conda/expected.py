@@ -64,19 +64,25 @@ class Expected:
         return self.source.mode & 0o777 if self.source else 0o775
 
 
-def python_of(manifests: Iterable[PackageManifest], platform: Platform) -> PythonLayout | None:
-    """Say where the environment's Python keeps things; None without a python package."""
+def python_of(
+    manifests: Iterable[PackageManifest], platform: Platform, *, recorded: str | None = None
+) -> PythonLayout | None:
+    """Say where the environment's Python keeps things; None without a python package.
+
+    `recorded` is the version of a python that the environment has and whose archive is not at hand.
+    """
     for manifest in manifests:
         if manifest.name == "python":
             return conda_package.python_layout(
                 manifest.version, windows=platform is Platform.WIN_64, site_packages=manifest.site_packages
             )
-    return None
+    return conda_package.python_layout(recorded, windows=platform is Platform.WIN_64) if recorded else None
 
 
-def expected_files(manifests: Sequence[PackageManifest], platform: Platform) -> dict[str, list[Expected]]:
+def expected_files(
+    manifests: Sequence[PackageManifest], platform: Platform, python: PythonLayout | None
+) -> dict[str, list[Expected]]:
     """Give every file that the packages must have left: path -> who may have put it there."""
-    python = python_of(manifests, platform)
     found: dict[str, list[Expected]] = {}
     for manifest in manifests:
         for file in manifest.files:

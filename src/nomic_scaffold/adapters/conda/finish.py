@@ -53,8 +53,8 @@ class Finish:
         self._entries = {entry.package.name: entry for entry in entries}
         self._lock_digest = lock_digest
         manifests = [entry.manifest for entry in entries]
-        self._expected = expected_files(manifests, platform)
         self._python = python_of(manifests, platform)
+        self._expected = expected_files(manifests, platform, self._python)
         self._made = made_contents(
             (one for options in self._expected.values() for one in options if one.made),
             prefix=str(prefix.path),

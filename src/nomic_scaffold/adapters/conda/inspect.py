@@ -8,11 +8,19 @@ from functools import partial
 from pathlib import Path
 
 from nomic_scaffold.adapters.conda.archive import archives_in, cache_root
-from nomic_scaffold.adapters.conda.examine import Examination
-from nomic_scaffold.adapters.conda.expected import expected_files, made_contents, python_of
+from nomic_scaffold.adapters.conda.examine import Examination, Made
+from nomic_scaffold.adapters.conda.expected import Expected, expected_files, made_contents, python_of
 from nomic_scaffold.adapters.conda.fetch import Patience, fetch
 from nomic_scaffold.adapters.conda.pip_part import PipPackage, pip_packages
-from nomic_scaffold.adapters.conda.records import META, Record, read_records
+from nomic_scaffold.adapters.conda.records import (
+    META,
+    STATE,
+    Record,
+    is_locked,
+    read_records,
+    superfluous,
+    variables,
+)
 from nomic_scaffold.adapters.conda.signatures import Signature
 from nomic_scaffold.adapters.conda.signatures import read as read_signatures
 from nomic_scaffold.adapters.conda.witnesses import Witness, find_witnesses, unpacked_folders
@@ -22,6 +30,7 @@ from nomic_scaffold.formats.conda_package import python_layout
 from nomic_scaffold.models import witness
 from nomic_scaffold.models.evidence import EnvironmentEvidence, FileFinding, InstalledPackage, Unavailable
 from nomic_scaffold.models.lock import LockedPackage
+from nomic_scaffold.models.package import PythonLayout
 from nomic_scaffold.models.prefix import Prefix
 from nomic_scaffold.models.progress import Progress, Silent
 from nomic_scaffold.models.variant import Platform
@@ -56,7 +65,7 @@ def inspect(
             prefix=prefix,
             platform=platform,
             packages=packages,
-            records={record.package.name: record for record in records},
+            records=records,
             cache=cache or cache_root(),
             home=home or str(top),
             fetch=partial(_fetch, cache=cache or cache_root(), progress=progress) if deep and fetch_missing else None,
@@ -69,9 +78,13 @@ def inspect(
                 examination = look.thoroughly(deep=deep, advance=meter.advance)
         for path in broken:
             examination.found(f"{META}/{path.name}", "unreadable", None, "this record can't be read")
+        if names := variables(top):
+            examination.found(STATE, "foreign", None, f"sets {', '.join(names)} when the environment is activated")
     except OSError as error:
         return Unavailable(unavailable=f"can't read {error.filename}: {error.strerror}")
     without = _left_out(top)
+    findings = examination.sorted_findings()
+    kept = tuple(f for f in findings if not _allowed(f, without))
     return EnvironmentEvidence(
         provider="conda",
         accelerator=prefix.accelerator.value,
@@ -80,8 +93,9 @@ def inspect(
         depth="deep" if deep else "fast",
         files=examination.files,
         bytes_read=examination.bytes_read,
-        findings=tuple(f for f in examination.sorted_findings() if not _allowed(f, without)),
+        findings=kept,
         left_out=without,
+        left_out_files=len(findings) - len(kept),
     )
 
 
@@ -116,14 +130,16 @@ class _Look:
         prefix: Prefix,
         platform: Platform,
         packages: Sequence[LockedPackage],
-        records: Mapping[str, Record],
+        records: Sequence[Record],
         cache: Path,
         home: str,
         fetch: Callable[[Sequence[LockedPackage]], None] | None,
     ) -> None:
-        self._prefix, self._platform, self._records, self._cache = prefix, platform, records, cache
+        self._prefix, self._platform, self._cache = prefix, platform, cache
         self._home, self._fetch = home, fetch
         self._locked = {p.name: p for p in packages if p.manager == "conda" and p.sha256}
+        self._superfluous = superfluous(records, self._locked)
+        self._records = {record.package.name: record for record in records if record not in self._superfluous}
         self._pip_locked = {p.name: p for p in packages if p.manager == "pip"}
         self._pip: list[PipPackage] = []
         self._known_pip = _witnessed_pip(prefix.path)
@@ -139,12 +155,14 @@ class _Look:
         """Hold each file against the locked archives."""
         examination = Examination(self._prefix.path)
         installed = [
-            (package, self._records[name]) for name, package in self._locked.items() if self._is(package, name)
+            (package, self._records[name])
+            for name, package in self._locked.items()
+            if name in self._records and is_locked(self._records[name], package)
         ]
         witnesses, lacking = find_witnesses(installed, archives_in(self._cache), fetch=self._fetch)
-        manifests = [w.manifest for w in witnesses]
-        expected = expected_files(manifests, self._platform)
-        made = self._made(witnesses, expected) if deep else {}
+        python = python_of([w.manifest for w in witnesses], self._platform, recorded=self._python())
+        expected = expected_files([w.manifest for w in witnesses], self._platform, python)
+        made = self._made(witnesses, expected, python) if deep else {}
         examination.expect(expected, made, deep=deep)
         for name, reason in lacking.items():
             record = self._records[name]
@@ -154,6 +172,8 @@ class _Look:
         for name, record in self._records.items():
             if name not in judged:  # another package than the locked one: only whose the files are is of interest
                 examination.own(record)
+        for record in self._superfluous:
+            examination.own(record)
         self._find_pip(owned=examination.owned)
         for package in self._pip:
             if package.record_sha256 is None or self._known_pip.get(package.name, ("", ""))[1] != package.record_sha256:
@@ -164,29 +184,27 @@ class _Look:
         examination.run(deep=deep, advance=advance)
         return examination
 
-    def _is(self, package: LockedPackage, name: str) -> bool:
-        record = self._records.get(name)
-        if record is None:
-            return False
-        seen = record.package
-        return seen.version == package.version and (package.build is None or seen.build == package.build)
+    def _python(self) -> str | None:
+        record = self._records.get("python")
+        return record.package.version if record else None
 
-    def _made(self, witnesses: Sequence[Witness], expected: Mapping[str, list]) -> dict:  # type: ignore[type-arg]
-        manifests = [w.manifest for w in witnesses]
+    def _made(
+        self, witnesses: Sequence[Witness], expected: Mapping[str, Sequence[Expected]], python: PythonLayout | None
+    ) -> Made:
         return made_contents(
             (one for options in expected.values() for one in options if one.made),
             prefix=self._home,
             platform=self._platform,
-            python=python_of(manifests, self._platform),
+            python=python,
             unpacked=unpacked_folders(witnesses, self._records, self._cache),
             archives={w.package.name: w.archive for w in witnesses},
         )
 
     def _find_pip(self, *, owned: Sequence[str] | set[str]) -> None:
-        record = self._records.get("python")
-        if record is None:
+        version = self._python()
+        if version is None:
             return
-        layout = python_layout(record.package.version, windows=self._platform is Platform.WIN_64)
+        layout = python_layout(version, windows=self._platform is Platform.WIN_64)
         self._pip = list(pip_packages(self._prefix.path, layout.site_packages, owned=set(owned)))
 
     def _pip_files(self) -> set[str]:

@@ -20,7 +20,7 @@ from nomic_scaffold.adapters.conda.fetch import Patience, fetch, without_hash
 from nomic_scaffold.adapters.conda.finish import BUSY, Finish
 from nomic_scaffold.adapters.conda.inspect import inspect
 from nomic_scaffold.adapters.conda.link import link
-from nomic_scaffold.adapters.conda.records import META, read_records
+from nomic_scaffold.adapters.conda.records import META, read_records, superfluous
 from nomic_scaffold.adapters.conda.signatures import NAME as NOTE
 from nomic_scaffold.adapters.conda.signatures import forget, read_digest
 from nomic_scaffold.disk.bulk import workers
@@ -129,9 +129,11 @@ def _make(wanted: Wanted, prefix: Prefix, run: _Run) -> None:
     entries = ready(wanted.conda, run.cache, offline=run.offline, progress=run.progress, patience=run.patience)
     _begin(top, fresh=run.fresh)
     records, broken = read_records(top)
-    for path in broken:
+    twice = superfluous(records, {package.name: package for package in wanted.conda})
+    for path in (*broken, *(record.path for record in twice)):
         path.unlink()
-    bad = {finding.owner for finding in evidence.findings if finding.owner} if evidence else set()
+    bad = {name for one in evidence.findings if one.owner for name in one.owner.split(", ")} if evidence else set()
+    bad |= {record.package.name for record in twice}
     link(
         entries,
         top,
@@ -196,8 +198,8 @@ def _look(wanted: Wanted, prefix: Prefix, run: _Run) -> EnvironmentEvidence | No
 def _finished(wanted: Wanted, top: Path, evidence: EnvironmentEvidence) -> bool:
     if read_digest(top) != wanted.digest or not (top / witness.NAME).is_file():
         return False
-    recorded = {(p.manager, p.name, p.version) for p in evidence.packages}
-    return recorded == {(p.manager, p.name, p.version) for p in wanted.packages}
+    recorded = sorted((p.manager, p.name, p.version) for p in evidence.packages)
+    return recorded == sorted((p.manager, p.name, p.version) for p in wanted.packages)
 
 
 def _ours(top: Path) -> bool:

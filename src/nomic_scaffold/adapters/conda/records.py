@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from nomic_scaffold.models.evidence import InstalledPackage
+from nomic_scaffold.models.lock import LockedPackage
 
 META = "conda-meta"
+STATE = "conda-meta/state"
+"""Where conda and mamba keep variables that they set in whoever activates the environment."""
 _NO_RECORDS = frozenset({"nomic-scaffold-left-out.json", "initial-state.json"})
 
 
@@ -58,6 +61,25 @@ def read_records(prefix: Path) -> tuple[list[Record], list[Path]]:
     return sorted(records, key=lambda r: r.package.name), broken
 
 
+def superfluous(records: Iterable[Record], locked: Mapping[str, LockedPackage]) -> list[Record]:
+    """Give all records but one of each package that has several: the locked one stays, else the last."""
+    by_name: dict[str, list[Record]] = {}
+    for record in records:
+        by_name.setdefault(record.package.name, []).append(record)
+    found = []
+    for name, several in by_name.items():
+        of_lock = [r for r in several if name in locked and is_locked(r, locked[name])]
+        kept = (of_lock or several)[-1]
+        found += [record for record in several if record is not kept]
+    return found
+
+
+def is_locked(record: Record, package: LockedPackage) -> bool:
+    """Say whether a record is of the locked version and build."""
+    seen = record.package
+    return seen.version == package.version and (package.build is None or seen.build == package.build)
+
+
 def _record(path: Path, data: Mapping[str, Any]) -> Record:
     url = data.get("url") or None
     archive, unpacked = data.get("package_tarball_full_path"), data.get("extracted_package_dir")
@@ -91,6 +113,17 @@ def _file(entry: Mapping[str, Any]) -> RecordedFile:
         link=entry.get("path_type") == "softlink",
         size=None if replaced else entry.get("size_in_bytes"),
     )
+
+
+def variables(prefix: Path) -> list[str]:
+    """Name the variables that activating the environment sets, but for those of its packages' own scripts."""
+    try:
+        state = json.loads((prefix / STATE).read_bytes())
+        return sorted(map(str, state.get("env_vars", {})))
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, TypeError, AttributeError):
+        return ["what can't be read"]
 
 
 def channel_of(url: str) -> str:
