@@ -34,7 +34,11 @@ GROUPS = ("lock", "environment", "weights", "embeddings", "languages", "privacy"
     type=click.Path(file_okay=False, path_type=Path),
     help="The environment to judge.  [default: the one installed last]",
 )
-@click.option("--deep", is_flag=True, help="Read every byte of the environment, not only sizes and what was touched since the install.")
+@click.option(
+    "--deep",
+    is_flag=True,
+    help="Read every byte of the environment, not only sizes and what was touched since the install.",
+)
 @click.option(
     "--timeout",
     type=click.FloatRange(min=1),
