@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,7 +16,7 @@ from nomic_scaffold.adapters.conda.inspect import describe
 from nomic_scaffold.errors import InputError, UnavailableError, UsageError
 from nomic_scaffold.models import witness
 from nomic_scaffold.models.lock import LockedPackage
-from tests.support.channel import PLACEHOLDER, locked, mirrored, tiny_channel
+from tests.support.channel import PLACEHOLDER, interpreter_channel, locked, mirrored, tiny_channel
 from tests.support.conda_environment import TINY, Bench, needs_linux, rewrite
 from tests.support.conda_package import HERE
 from tests.support.server import Served, serve
@@ -23,6 +24,7 @@ from tests.support.wheels import PYTHON
 
 pytestmark = needs_linux
 SITE = f"lib/python{PYTHON}/site-packages"
+TAG = str(sys.implementation.cache_tag)
 
 
 @pytest.fixture(scope="module")
@@ -147,12 +149,42 @@ def test_what_is_removed_is_named(bench: Bench) -> None:
     assert f"removing files that belong to no locked package: {SITE}/evil.pth" in bench.install(offline=True)
 
 
-def test_compiled_caches_are_nobodys_trouble(bench: Bench) -> None:
-    cache = bench.prefix / SITE / "tiny_noarch/__pycache__"
-    cache.mkdir()
-    (cache / "__init__.cpython-311.pyc").write_bytes(b"x")
+def test_what_python_compiles_itself_is_counted_and_kept(bench: Bench) -> None:
+    compiled = bench.prefix / SITE / "tiny_noarch/__pycache__/__init__.cpython-311.pyc"
+    compiled.parent.mkdir()
+    compiled.write_bytes(b"x")
+    assert bench.troubles(deep=True) == bench.troubles(deep=False) == {}
+    # One more: the source of the packaged _sysconfigdata holds the prefix, so Python compiles that one anew.
+    assert bench.look(deep=True).compiled == bench.look(deep=False).compiled == 2
+    (bench.prefix / "share/foreign.txt").write_text("x")
+    bench.install(offline=True)
+    assert compiled.read_bytes() == b"x"
+
+
+@pytest.mark.parametrize("deep", [True, False], ids=["deep", "fast"])
+def test_a_compiled_module_that_a_package_brings_is_a_file_like_any_other(bench: Bench, deep: bool) -> None:
+    name = f"{SITE}/__pycache__/tiny_ext.{TAG}.pyc"
+    rewrite(bench.prefix / name, lambda data: data[:-1] + b"!")
+    assert bench.findings(deep=deep) == {name: "changed"}
+    assert "Python compiles a module anew when" in bench.finding(name, deep=deep).detail
+    bench.install(offline=True)
     assert bench.troubles(deep=True) == {}
-    assert bench.install(offline=True) == [f"the environment is already as locked: {bench.prefix}"]
+    (bench.prefix / name).unlink()
+    assert bench.findings(deep=deep) == {name: "missing"}
+
+
+def test_a_compiled_module_whose_source_holds_the_prefix_may_be_compiled_anew(bench: Bench) -> None:
+    compiled = bench.prefix / f"lib/python{PYTHON}/__pycache__/_sysconfigdata.{TAG}.pyc"
+    rewrite(compiled, lambda data: data + b"of here")
+    assert bench.troubles(deep=True) == bench.troubles(deep=False) == {}
+    compiled.unlink()
+    assert bench.troubles(deep=True) == bench.troubles(deep=False) == {}
+
+
+def test_what_is_beside_compiled_modules_and_is_none_is_foreign(bench: Bench) -> None:
+    name = f"{SITE}/__pycache__/evil.so"
+    (bench.prefix / name).write_bytes(b"x")
+    assert bench.findings(deep=True) == bench.findings(deep=False) == {name: "foreign"}
 
 
 def test_an_edit_in_place_reaches_the_cache_and_the_next_install_mends_both(bench: Bench) -> None:
@@ -245,6 +277,20 @@ def test_in_an_environment_of_another_tool_foreign_files_stay(bench: Bench) -> N
     bench.install(offline=True)
     assert (bench.prefix / "share/notes.txt").read_text() == "mine"
     assert bench.findings(deep=True) == {"share/notes.txt": "foreign"}
+
+
+def test_a_real_python_runs_and_leaves_its_packaged_compiled_modules_alone(tmp_path: Path) -> None:
+    made = interpreter_channel()
+    bench = Bench(tmp_path, locked(made, "python"))
+    with serve(made) as served, pytest.MonkeyPatch.context() as monkeypatch:
+        for name, value in mirrored(served.url).items():
+            monkeypatch.setenv(name, value)
+        bench.install()
+    code = "import argparse, asyncio, json, sysconfig, unittest, xml.dom; print(sysconfig.get_config_vars()['prefix'])"
+    done = subprocess.run([bench.prefix / "bin/python", "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == str(bench.prefix)
+    assert bench.troubles(deep=True) == bench.troubles(deep=False) == {}
+    assert bench.look(deep=True).compiled >= 1, "at least the settings, whose source holds the prefix"
 
 
 @pytest.mark.parametrize("name", ["with space", "größe", "long" * 17])

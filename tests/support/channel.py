@@ -176,6 +176,8 @@ def _tiny_python() -> Package:
     package.add(f"lib/python{PYTHON}/os.py", b"# stands in for the real one\n")
     package.add(f"lib/python{PYTHON}/_sysconfigdata.py", f"prefix = '{PLACEHOLDER}'\n".encode(), 0o644, "text")
     package.add(f"lib/python{PYTHON}/site-packages/README.txt", b"\n")
+    package.add_compiled(f"lib/python{PYTHON}/os.py")
+    package.add_compiled(f"lib/python{PYTHON}/_sysconfigdata.py")
     return package
 
 
@@ -189,6 +191,8 @@ def _tiny_library() -> Package:
     text = f"[paths]\nprefix={PLACEHOLDER}\nlib={PLACEHOLDER}/lib:{PLACEHOLDER}/lib64\n"
     package.add("etc/tiny/tiny.conf", text.encode(), 0o600, "text")
     package.add("etc/tiny/windows.conf", text.replace("\n", "\r\n").encode(), 0o644, "text")
+    package.add(f"lib/python{PYTHON}/site-packages/tiny_ext.py", b"x = 1\n")
+    package.add_compiled(f"lib/python{PYTHON}/site-packages/tiny_ext.py")
     package.add("bin/tiny-config", f"#!{PLACEHOLDER}/bin/sh\necho {PLACEHOLDER}\n".encode(), 0o755, "text")
     return package
 

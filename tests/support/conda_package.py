@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import bz2
 import hashlib
+import importlib.util
 import io
 import json
+import marshal
 import os
 import platform
+import struct
 import tarfile
 import time
 import zipfile
@@ -60,6 +63,12 @@ class Package:
     level: int = 3
     raw_members: list[tuple[tarfile.TarInfo, bytes]] = field(default_factory=list)
     """Members put into the archive as they are, and into no list: how hostile archives are made."""
+    raw_info: list[tuple[tarfile.TarInfo, bytes]] = field(default_factory=list)
+    """The same, beside the archive's `info/`."""
+    info: dict[str, bytes] = field(default_factory=dict)
+    """Files of `info/` to write as they are, e.g. `info/paths.json`."""
+    lists: Literal["paths.json", "files"] = "paths.json"
+    """`files`: as in packages from before paths.json."""
 
     @property
     def file_name(self) -> str:
@@ -67,6 +76,14 @@ class Package:
 
     def add(self, path: str, content: bytes | Path, mode: int = 0o644, placeholder: FileMode | None = None) -> None:
         self.files[path] = File(content, mode, placeholder)
+
+    def add_compiled(self, path: str) -> None:
+        """Add what Python compiles of a module of this package, as conda-forge's packages for one Python have it."""
+        source = self.files[path].read()
+        code = compile(source, path, "exec", dont_inherit=True)
+        body = marshal.dumps(code)
+        head = importlib.util.MAGIC_NUMBER + struct.pack("<3I", 0, EPOCH, len(source))
+        self.add(importlib.util.cache_from_source(path), head + body)
 
     def write(self, channel: Path) -> Path:
         """Write the package into its subdir of `channel`."""
@@ -136,7 +153,10 @@ class Package:
         if prefixed:
             lines = (f'"{PLACEHOLDER}" {mode} "{path}"\n' for path, mode in prefixed)
             blobs["info/has_prefix"] = "".join(lines).encode()
-        return [(tarfile.TarInfo(name), blobs[name]) for name in sorted(blobs)]
+        if self.lists == "files":
+            del blobs["info/paths.json"]
+        blobs |= self.info
+        return [*((tarfile.TarInfo(name), blobs[name]) for name in sorted(blobs)), *self.raw_info]
 
     def _conda(self, payload: list[tuple[tarfile.TarInfo, bytes]], info: list[tuple[tarfile.TarInfo, bytes]]) -> bytes:
         squeeze = zstandard.ZstdCompressor(level=self.level, threads=2)

@@ -169,6 +169,8 @@ def interpreter(tools: Path, *, subdir: str) -> Iterator[Package]:
         elif name.startswith("lib-dynload/") and name.endswith(".so"):
             data = elf.patched(file, "$ORIGIN/../..")
         package.add(place, data, stat.S_IMODE(file.stat().st_mode), placeholder)  # type: ignore[arg-type]
+        if name.endswith(".py") and "lib2to3" not in name:  # which has files of another Python's, on purpose
+            package.add_compiled(place)
     for name, library in sorted(elf.needed.items()):
         package.add(f"lib/{name}", elf.patched(library, "$ORIGIN"), 0o755)
     package.add(f"lib/python{PYTHON}/site-packages/README.txt", b"third-party packages go here\n")

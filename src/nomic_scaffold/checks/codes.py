@@ -265,8 +265,8 @@ ENV_ARCHIVE = declare(
 ENV_FILES = declare(
     "ENV006",
     "every file of the packages is there, in its size",
-    "Each file that a package brought must be there in the size that the package's own list says. Compiled caches "
-    "(`__pycache__`) are left out. With `--deep` ENV009 reads the bytes as well.",
+    "Each file that a package brought must be there in the size that the package's own list says. What Python "
+    "itself compiled (`__pycache__`) is left out. With `--deep` ENV009 reads the bytes as well.",
 )
 ENV_FOREIGN = declare(
     "ENV007",

@@ -154,14 +154,15 @@ def _files(evidence: EnvironmentEvidence) -> Iterable[CheckResult]:
         yield codes.ENV_WITNESS.result(Status.UNKNOWN, _some(_names(unwitnessed)), hint=MEND)
     elif evidence.depth == "deep":
         yield codes.ENV_WITNESS.result(Status.PASS, "the locked archives, by sha256")
-    yield _foreign(told("foreign"))
+    yield _foreign(told("foreign"), compiled=evidence.compiled)
 
 
-def _foreign(findings: Sequence[FileFinding]) -> CheckResult:
+def _foreign(findings: Sequence[FileFinding], *, compiled: int) -> CheckResult:
     runs = [finding for finding in findings if _is_run(finding.path)]
+    passed = f"none; {compiled} modules that Python compiled (__pycache__) were not looked at" if compiled else "none"
     if findings and not runs:
         return codes.ENV_FOREIGN.result(Status.WARN, _some(_names(findings)), hint=MEND)
-    return _verdict(codes.ENV_FOREIGN, _names([*runs, *(f for f in findings if f not in runs)]), passed="none")
+    return _verdict(codes.ENV_FOREIGN, _names([*runs, *(f for f in findings if f not in runs)]), passed=passed)
 
 
 def _is_run(path: str) -> bool:

@@ -70,6 +70,8 @@ class EnvironmentEvidence(Boundary):
     depth: Literal["fast", "deep"]
     files: int
     """Number of files looked at."""
+    compiled: int = 0
+    """Number of compiled modules in `__pycache__` that no package brought: Python's own, which nothing vouches for."""
     bytes_read: int
     findings: tuple[FileFinding, ...] = ()
     markers: dict[str, str] = Field(default_factory=dict)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from nomic_scaffold.adapters.conda.expected import CLOBBERED, Expected, is_allowed, walk
+from nomic_scaffold.adapters.conda.expected import CLOBBERED, Expected, is_allowed, is_compiled, walk
 from nomic_scaffold.adapters.conda.pip_part import PipPackage
 from nomic_scaffold.adapters.conda.records import Record
 from nomic_scaffold.adapters.conda.signatures import Signature
@@ -43,10 +43,13 @@ class Examination:
         self._there: dict[str, os.stat_result] = dict(walk(prefix))
         self.owned: set[str] = set()
         self.files = 0
+        self.compiled = 0
         self.bytes_read = 0
 
     def found(self, path: str, problem: FileProblem, owner: str | None, detail: str = "") -> None:
         """Note a finding."""
+        if is_compiled(path) and problem in ("changed", "resized"):
+            detail += "; Python compiles a module anew when its source is not the packaged one"
         finding = FileFinding(path=_text(path), problem=problem, owner=owner, detail=_text(detail))
         self._findings.append(finding)
 
@@ -189,7 +192,11 @@ class Examination:
         """Read the files that were put off, then look for files of nobody."""
         self._read(advance if callable(advance) else None)
         for path, seen in self._there.items():
-            if path not in self.owned and path not in OURS:
+            if path in self.owned or path in OURS:
+                continue
+            if is_compiled(path):
+                self.compiled += 1
+            else:
                 self.found(path, "foreign", None, f"belongs to no package; {_when(seen.st_mtime_ns)}")
 
     def _read(self, advance: Callable[[int], None] | None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import mmap
 import os
+import re
 import sys
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ LAUNCHERS = frozenset({"28b001bb9a72ae7a24242bfab248d767a1ac5dec981c672a3944f7a0
 """sha256 of the program that conda installers put beside entry points on Windows."""
 
 
+_COMPILED = re.compile(r"(?:^|/)__pycache__/(?P<module>[^/.]+)\.[^/]*\.pyc(?:\.\d+)?$")
+"""A compiled module where Python keeps those of its own making; it writes to a name with a number first."""
 _UNSIGNED = "unsigned:"
 """Stands before the sha256 of a content without its macOS signature."""
 
@@ -93,7 +96,26 @@ def expected_files(
         for point in manifest.entry_points:
             for path in conda_prefix.program_names(point, python=python, platform=platform):
                 found.setdefault(path, []).append(Expected(path, manifest.name, None, point))
+    for path in [path for path in found if _stale(path, found)]:
+        del found[path]
     return found
+
+
+def is_compiled(path: str) -> bool:
+    """Say whether this is a place that Python writes compiled modules to."""
+    return _COMPILED.search(path) is not None
+
+
+def _stale(path: str, found: Mapping[str, Sequence[Expected]]) -> bool:
+    """Say whether Python will write this packaged file anew: its source holds the prefix, so it is another one here.
+
+    Compiled files name the time and size of their source. Installers keep both, where they put no prefix in.
+    """
+    match = _COMPILED.search(path)
+    if match is None:
+        return False
+    source = f"{path[: match.start()]}/{match['module']}.py".removeprefix("/")
+    return any(one.made for one in found.get(source, ()))
 
 
 def made_contents(
@@ -194,10 +216,7 @@ def empty_folders(prefix: Path) -> Iterator[Path]:
 
 
 def walk(prefix: Path) -> Iterator[tuple[str, os.stat_result]]:
-    """Give every file, link and empty folder of a prefix with its status; not conda-meta, not compiled caches.
-
-    Folders on the way are not given: packages bring files. Compiled caches (`__pycache__`) are Python's own.
-    """
+    """Give every file and link of a prefix with its status; not conda-meta."""
     top = str(prefix)
     stack = [""]
     while stack:
@@ -206,7 +225,7 @@ def walk(prefix: Path) -> Iterator[tuple[str, os.stat_result]]:
             for entry in entries:
                 path = f"{folder}/{entry.name}" if folder else entry.name
                 if entry.is_dir(follow_symlinks=False):
-                    if path not in ("conda-meta", ".git") and entry.name != "__pycache__":
+                    if path not in ("conda-meta", ".git"):
                         stack.append(path)
                 else:
                     yield path, entry.stat(follow_symlinks=False)

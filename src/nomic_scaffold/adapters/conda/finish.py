@@ -15,6 +15,7 @@ from nomic_scaffold.adapters.conda.expected import (
     empty_folders,
     expected_files,
     is_allowed,
+    is_compiled,
     made_contents,
     python_of,
     walk,
@@ -97,7 +98,7 @@ class Finish:
         pip = [p for p in self._pip() if p.name in wanted_pip]
         self._check_pip(wanted_pip, pip)
         noted = self._signatures(pip)
-        strangers = [path for path, _ in walk(top) if path not in noted and path not in OURS]
+        strangers = [path for path, _ in walk(top) if path not in noted and path not in OURS and not is_compiled(path)]
         if ours:
             self._remove(strangers, progress)
         write_signatures(top, noted, lock_digest=self._lock_digest)

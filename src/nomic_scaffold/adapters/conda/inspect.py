@@ -92,6 +92,7 @@ def inspect(
         packages=(*(record.package for record in records), *look.pip_evidence()),
         depth="deep" if deep else "fast",
         files=examination.files,
+        compiled=examination.compiled,
         bytes_read=examination.bytes_read,
         findings=kept,
         left_out=without,
