@@ -17,8 +17,9 @@ from pathlib import Path
 import pytest
 
 from nomic_scaffold.adapters.probe import run_probe
+from nomic_scaffold.checks.cases import vectors_digest
 from nomic_scaffold.models.evidence import CaseFailure, EmbeddingsEvidence, Matrix, PrivacyEvidence, Unavailable
-from nomic_scaffold.models.probe import GoldenText, LanguageTexts, Pair, Passage, ProbeTexts
+from nomic_scaffold.models.probe import ANY_RUNTIME, GoldenText, LanguageTexts, Pair, Passage, ProbeTexts, RuntimeChoice
 from nomic_scaffold.models.progress import Silent
 from tests.support.projects import prefix_of, spec_of
 from tests.support.weights import make_project
@@ -42,6 +43,9 @@ def embed(texts, *, task="search_document", dimension=768, unknown="warn"):
         raise TypeError("a list, please")
     {at_embed}
     return np.array([np.full(dimension, len(text)) for text in texts], np.float32).reshape(-1, dimension)
+
+def count_tokens(texts, *, task):
+    return [len(task) + len(text) for text in texts]
 
 def unknown_share(sentences):
     return len(sentences) / 10
@@ -72,14 +76,21 @@ Probe = Callable[..., Seen]
 def probe(tmp_path: Path, numpy_environment: Path) -> Probe:
     """Run the probe on a project whose embed() does something first."""
 
-    def run(*, at_embed: str = "pass", at_load: str = "pass", timeout: float = 60, python: Path | None = None) -> Seen:
+    def run(
+        *,
+        at_embed: str = "pass",
+        at_load: str = "pass",
+        timeout: float = 60,
+        python: Path | None = None,
+        on: RuntimeChoice = ANY_RUNTIME,
+    ) -> Seen:
         root = make_project(tmp_path / "a project, 项目", b"GGUF")
         package = root / "src" / "pinned"
         package.mkdir(parents=True, exist_ok=True)
         (package / "__init__.py").touch()
         (package / "embedding.py").write_text(EMBEDDING.format(at_load=at_load, at_embed=at_embed), encoding="utf-8")
         prefix = prefix_of(python or numpy_environment)
-        return run_probe(prefix, root=root, spec=spec_of(root), texts=TEXTS, timeout=timeout)
+        return run_probe(prefix, root=root, spec=spec_of(root), texts=TEXTS, timeout=timeout, on=on)
 
     return run
 
@@ -122,7 +133,29 @@ def test_every_case_is_asked_for_and_answered(probe: Probe) -> None:
     assert cases["none"] == Matrix(shape=(0, 768), dtype="float32", rows=())
     assert cases["refuse:one-string"] == CaseFailure(error="TypeError", message="a list, please")
     assert isinstance(cases["refuse:special-token"], Matrix)
+    golden = cases["golden:search_document"]
+    assert isinstance(golden, Matrix)
+    assert golden.tokens == (16, 17, 1016)
+    assert (found.operators, found.same_bits, found.why) == ("", False, "")
+    assert found.vectors_sha256 == vectors_digest(found)
     assert not {"single:long", "pairs:th", "threads:search_query", "reference:search_query"} & cases.keys()
+
+
+def test_a_project_that_counts_no_tokens_and_tells_what_its_runtime_promises(probe: Probe) -> None:
+    told = (
+        "globals().pop('count_tokens', None); Runtime.operators, Runtime.same_bits, Runtime.why = 'plain', True, 'so'"
+    )
+    found = embeddings(probe(at_load=told))
+    golden = found.cases["golden:search_document"]
+    assert isinstance(golden, Matrix)
+    assert golden.tokens == ()
+    assert (found.operators, found.same_bits, found.why) == ("plain", True, "so")
+
+
+def test_what_the_model_runs_on_is_asked_of_the_project(probe: Probe) -> None:
+    asked = RuntimeChoice(runtime="torch", device="cuda:1", dtype="tf32", engine="exact")
+    seen = probe(at_load="raise RuntimeError(str(sorted(options.items())))", on=asked)
+    assert "('device', 'cuda:1'), ('dtype', 'tf32'), ('engine', 'exact'), ('runtime', 'torch')" in reason(seen)
 
 
 def test_shuffled_texts_are_embedded_in_another_order_and_put_back(probe: Probe) -> None:

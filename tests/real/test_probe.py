@@ -41,6 +41,7 @@ def test_every_vector_is_the_golden_one(seen: Seen) -> None:
         texts = [text for text in TEXTS.golden if text.task == task]
         for text, row in zip(texts, matrix(seen, f"golden:{task}").rows, strict=True):
             assert largest_difference(decode(row), decode(golden.vectors[text.id])) <= 1e-6, text.id
+        assert matrix(seen, f"golden:{task}").tokens == tuple(golden.tokens[text.id] for text in texts)
 
 
 def test_nothing_leaves_the_machine_though_a_key_is_there(seen: Seen) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 
 from nomic_scaffold.adapters.golden import shipped_texts
+from nomic_scaffold.checks.cases import vectors_digest
 from nomic_scaffold.checks.golden import KnownVectors
 from nomic_scaffold.checks.judge import Expected, judge
 from nomic_scaffold.checks.vectors import centred, decode, encode, unit
@@ -55,7 +56,14 @@ SPEC = ProjectSpec(
     pypi_python="3.11",
     image_budget=None,
 )
-MACHINE = MachineFacts(platform="linux-64", os="Linux 6.1", processor="A Processor", cores=2, python="3.13.1")
+MACHINE = MachineFacts(
+    platform="linux-64",
+    os="Linux 6.1",
+    processor="A Processor",
+    instruction_sets=("avx2", "avx512f"),
+    cores=2,
+    python="3.13.1",
+)
 
 _DOCUMENT: Task = "search_document"
 GOLDEN_TEXTS = (
@@ -170,6 +178,7 @@ def embeddings(
     for task, group in tasks.items():
         rows = matrix([model.vector(text.text, task) for text in group])
         cases |= {f"{way}:{task}": rows for way in ways}
+        cases[f"golden:{task}"] = rows.model_copy(update={"tokens": tuple(map(_tokens, group))})
         repeated = matrix([model.vector(text.text, task) for text in group if text.repeated])
         cases |= {f"{way}:{task}": repeated for way in ("again", "shuffled")}
     documents = [text.text for text in tasks["search_document"] if text.repeated]
@@ -187,16 +196,31 @@ def embeddings(
     refused = ["empty", "blank", "not-text", "one-string", "unknown-task", "dimension", "too-long", "unreadable"]
     refused += ["special-token"] if runtime == "nomic" else []
     cases |= {f"refuse:{what}": CaseFailure(error="ValueError", message=f"text 0: {what}") for what in refused}
-    return EmbeddingsEvidence(
+    found = EmbeddingsEvidence(
         runtime=runtime,
         engine="fast" if runtime == "torch" else "nomic",
         device="cpu",
         dtype="float32",
+        operators="onednn" if runtime == "torch" else "",
+        same_bits=runtime == "torch",
         versions={"numpy": "2.3.0"},
         seconds=1.5,
         cases=cases,
         unknown_share={"en": 0.0, "zh": 0.0},
     )
+    return sealed(found)
+
+
+def sealed(evidence: EmbeddingsEvidence) -> EmbeddingsEvidence:
+    """Write the sha256 of the vectors beside them, as the probe does."""
+    return evidence.model_copy(update={"vectors_sha256": vectors_digest(evidence)})
+
+
+def on(evidence: EmbeddingsEvidence, device: str, dtype: str = "float32") -> EmbeddingsEvidence:
+    """Say that the vectors come from a device with matrix products of its own."""
+    why = f"{device} has matrix products of its own"
+    seen = {"device": device, "dtype": dtype, "operators": "plain", "same_bits": False, "why": why}
+    return evidence.model_copy(update=seen)
 
 
 def changed(
@@ -207,8 +231,9 @@ def changed(
     for name, found in evidence.cases.items():
         asked = name == case or (case.endswith("*") and name.startswith(case[:-1]))
         if asked and isinstance(found, Matrix) and found.rows:
-            cases[name] = matrix(rows([decode(row) for row in found.rows]))
-    return evidence.model_copy(update={"cases": cases})
+            new = matrix(rows([decode(row) for row in found.rows]))
+            cases[name] = new.model_copy(update={"tokens": found.tokens})
+    return sealed(evidence.model_copy(update={"cases": cases}))
 
 
 def without(evidence: EmbeddingsEvidence, case: str) -> EmbeddingsEvidence:
@@ -218,7 +243,7 @@ def without(evidence: EmbeddingsEvidence, case: str) -> EmbeddingsEvidence:
         for name, found in evidence.cases.items()
         if not (name == case or (case.endswith("*") and name.startswith(case[:-1])))
     }
-    return evidence.model_copy(update={"cases": kept})
+    return sealed(evidence.model_copy(update={"cases": kept}))
 
 
 @cache
@@ -230,8 +255,12 @@ def golden(texts: ProbeTexts = TEXTS, *, sha256: str = SHA256, model: Model = Mo
         made_by={"engine": "made up", "device": "cpu", "dtype": "float32"},
         texts=texts.golden,
         vectors={text.id: encode(model.vector(text.text, text.task)) for text in texts.golden},
-        tokens={text.id: 4 + len(text.text.split()) for text in texts.golden},
+        tokens={text.id: _tokens(text) for text in texts.golden},
     )
+
+
+def _tokens(text: GoldenText) -> int:
+    return 4 + len(text.text.split())
 
 
 def evidence(model: Model | None = None, *, runtime: str = "torch") -> Evidence:

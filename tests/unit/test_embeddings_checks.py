@@ -12,6 +12,7 @@ from nomic_scaffold.checks.vectors import unit
 from nomic_scaffold.models.evidence import CaseFailure, EmbeddingsEvidence, Matrix, Unavailable
 from nomic_scaffold.models.probe import Golden
 from nomic_scaffold.models.report import Status
+from nomic_scaffold.models.spec import Tolerance
 from tests.support import synthetic
 from tests.support.synthetic import Model, changed, without
 
@@ -243,6 +244,66 @@ class TestGolden:
         own = synthetic.golden()
         damaged = own.model_copy(update={"vectors": own.vectors | {"korean": "AAA"}})
         assert judge(synthetic.embeddings(), own=damaged)["EMB019"][0] is Status.UNKNOWN
+
+
+def test_vectors_that_were_changed_by_hand_show() -> None:
+    evidence = synthetic.embeddings()
+    assert judge(evidence)["EMB021"][0] is Status.PASS
+    edited = evidence.model_copy(update={"cases": changed(evidence, "pairs:zh", first_row(nudged(1e-7))).cases})
+    assert statuses(edited, Status.FAIL) == {"EMB021"}
+    assert judge(evidence.model_copy(update={"vectors_sha256": None}))["EMB021"][0] is Status.UNKNOWN
+
+
+class TestOnAnotherDevice:
+    @staticmethod
+    def moved(by: float, dtype: str = "float32", case: str = "*") -> EmbeddingsEvidence:
+        return synthetic.on(changed(synthetic.embeddings(), case, each(nudged(by))), "cuda", dtype)
+
+    def test_bits_are_judged_only_where_they_are_promised(self) -> None:
+        one_ulp = changed(synthetic.embeddings(), "single:plain-1", first_row(nudged(6e-8)))
+        assert judge(one_ulp)["EMB010"][0] is Status.FAIL
+        found = judge(synthetic.on(one_ulp, "cuda"))
+        assert {status for status, _ in found.values()} == {Status.PASS}
+        assert "EMB010" not in found
+        assert "not promised here: the same bits in every batch (cuda has matrix products" in found["EMB001"][1]
+        assert "not promised" not in judge(synthetic.embeddings())["EMB001"][1]
+
+    @pytest.mark.parametrize("dtype", ["float32", "tf32"])
+    @pytest.mark.parametrize(
+        ("by", "status"),
+        [(5e-7, Status.PASS), (5e-5, Status.UNKNOWN), (5e-3, Status.FAIL)],
+        ids=["as near as a CPU", "nobody knows", "no rounding"],
+    )
+    def test_without_measured_bars_only_what_is_surely_right_or_wrong_is_judged(
+        self, by: float, status: Status, dtype: str
+    ) -> None:
+        for found in (
+            judge(self.moved(by, dtype))["EMB018"],
+            judge(self.moved(by, dtype, "single:*"))["EMB007"],
+            judge(self.moved(by, dtype, "reference:*"))["EMB015"],
+        ):
+            assert found[0] is status
+            assert ("nobody has measured what is normal for " + dtype in found[1]) is (status is Status.UNKNOWN)
+
+    def test_a_cpu_is_held_to_the_projects_bars(self) -> None:
+        evidence = changed(synthetic.embeddings(), "*", each(nudged(5e-6)))
+        assert judge(evidence)["EMB018"][0] is Status.FAIL
+
+    @pytest.mark.parametrize(
+        ("blessed", "by", "status"),
+        [(2e-4, 5e-5, Status.PASS), (2e-5, 5e-5, Status.FAIL), (1.0, 5e-3, Status.FAIL)],
+        ids=["within what was measured", "beyond it", "bars wider than rounding count for nothing"],
+    )
+    def test_bars_that_were_measured_hold(self, blessed: float, by: float, status: Status) -> None:
+        measured = Tolerance(component=blessed, cosine_distance=blessed)
+        own = synthetic.golden().model_copy(update={"tolerance": measured})
+        found = judge(self.moved(by), own=own)
+        assert found["EMB018"][0] is found["EMB019"][0] is status
+
+    def test_bars_of_another_model_file_do_not_count(self) -> None:
+        measured = Tolerance(component=1e-3, cosine_distance=1e-3)
+        own = synthetic.golden(sha256="0" * 64).model_copy(update={"tolerance": measured})
+        assert judge(self.moved(5e-5), own=own)["EMB018"][0] is Status.UNKNOWN
 
 
 def test_judging_a_full_probe_takes_well_under_a_second() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import hashlib
 import importlib
 import importlib.metadata
 import os
@@ -37,14 +38,20 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
         sys.stderr.write(f"{MARK}{done} {total}\n")
         sys.stderr.flush()
         answers[case["id"]] = _answer(embedding.embed, case, asked)
+        if case["id"].startswith("golden:") and "rows" in answers[case["id"]]:
+            answers[case["id"]]["tokens"] = _tokens(embedding, case)
         done += len(case["texts"])
     return {
         "runtime": model.name,
         "engine": model.engine,
         "device": model.device,
         "dtype": model.dtype,
+        "operators": getattr(model, "operators", ""),
+        "same_bits": getattr(model, "same_bits", False),
+        "why": getattr(model, "why", ""),
         "versions": _versions(),
         "cases": answers,
+        "vectors_sha256": _digest(answers),
         "unknown_share": _unknown_shares(embedding, request["languages"]),
         "seconds": round(time.monotonic() - started, 3),
     }
@@ -64,6 +71,13 @@ def _answer(embed: Any, case: dict[str, Any], asked: dict[str, Any]) -> dict[str
     return _matrix(vectors, [f"{w.category.__name__}: {w.message}" for w in caught])
 
 
+def _tokens(embedding: Any, case: dict[str, Any]) -> list[int]:
+    try:
+        return list(embedding.count_tokens(case["texts"], task=case["task"]))
+    except Exception:  # an older project's code doesn't count; vectors are judged all the same
+        return []
+
+
 def _matrix(vectors: Any, caught: list[str]) -> dict[str, Any]:
     import numpy as np
 
@@ -76,6 +90,12 @@ def _matrix(vectors: Any, caught: list[str]) -> dict[str, Any]:
         "rows": [base64.b64encode(row.tobytes()).decode() for row in rows],
         "warnings": caught,
     }
+
+
+def _digest(answers: dict[str, dict[str, Any]]) -> str | None:
+    """Hash the bytes of all vectors, in the order of their cases' ids; None when there are none."""
+    rows = [row for _, answer in sorted(answers.items()) for row in answer.get("rows", ())]
+    return hashlib.sha256(b"".join(map(base64.b64decode, rows))).hexdigest() if rows else None
 
 
 @contextlib.contextmanager

@@ -22,13 +22,17 @@ def shipped_golden() -> tuple[Golden, ...]:
     return tuple(Golden.model_validate_json(path.read_bytes()) for path in sorted(shipped("golden").glob("*.json")))
 
 
+COMMON = "locks/golden.json"
+"""A project's golden vectors in float32 on a CPU."""
+
+
 def own_path(*, device: str, dtype: str) -> str:
     """Name the project's golden file for a class of devices and a type, relative to the project.
 
-    float32 on a CPU is the common one: `locks/golden.json`; others are `locks/golden.cuda-bfloat16.json`.
+    float32 on a CPU is the common one; others are named like `locks/golden.cuda-bfloat16.json`.
     """
     kind = device.partition(":")[0]
-    return "locks/golden.json" if (kind, dtype) == ("cpu", "float32") else f"locks/golden.{kind}-{dtype}.json"
+    return COMMON if (kind, dtype) == ("cpu", "float32") else f"locks/golden.{kind}-{dtype}.json"
 
 
 def read_own(root: Path, path: str) -> Golden | None:

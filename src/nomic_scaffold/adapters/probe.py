@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from nomic_scaffold.disk.shipped import probe_folder
 from nomic_scaffold.models.evidence import EmbeddingsEvidence, PrivacyEvidence, Unavailable
 from nomic_scaffold.models.prefix import Prefix
-from nomic_scaffold.models.probe import TASKS, GoldenText, LanguageTexts, ProbeTexts
+from nomic_scaffold.models.probe import ANY_RUNTIME, TASKS, GoldenText, LanguageTexts, ProbeTexts, RuntimeChoice
 from nomic_scaffold.models.progress import Meter, Progress, Silent
 from nomic_scaffold.models.spec import ProjectSpec
 
@@ -47,9 +47,7 @@ def run_probe(
     texts: ProbeTexts,
     timeout: float = 900.0,
     progress: Progress | None = None,
-    runtime: str | None = None,
-    device: str | None = None,
-    dtype: str | None = None,
+    on: RuntimeChoice = ANY_RUNTIME,
     languages: Iterable[str] | None = None,
 ) -> tuple[EmbeddingsEvidence | Unavailable, PrivacyEvidence | Unavailable]:
     """Embed the probe's texts with the project's own code in `prefix`.
@@ -57,7 +55,7 @@ def run_probe(
     `languages` (default: those that the project names) and English are asked with pairs and questions. A probe that
     dies, prints something else, or isn't done after `timeout` seconds makes both parts unavailable, with the reason.
     """
-    asked = request(root.resolve(), spec, texts, runtime=runtime, device=device, dtype=dtype, languages=languages)
+    asked = request(root.resolve(), spec, texts, on=on, languages=languages)
     with (progress or Silent()).meter("embedding the probe's texts", total=None, unit="texts") as meter:
         answer = _ask(prefix.python, asked, prefix=prefix.path, timeout=timeout, meter=meter)
     return _parts(answer)
@@ -68,9 +66,7 @@ def request(
     spec: ProjectSpec,
     texts: ProbeTexts,
     *,
-    runtime: str | None = None,
-    device: str | None = None,
-    dtype: str | None = None,
+    on: RuntimeChoice = ANY_RUNTIME,
     languages: Iterable[str] | None = None,
 ) -> str:
     """Write what the probe reads from stdin; `root` is where the project is for the probe."""
@@ -79,9 +75,7 @@ def request(
         {
             "root": str(root),
             "package": spec.package,
-            "runtime": runtime,
-            "device": device,
-            "dtype": dtype,
+            **on.model_dump(),
             "languages": {language.code: language.sentences for language in texts.languages},
             "cases": cases(texts.golden, [language for language in texts.languages if language.code in asked]),
         }

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from nomic_scaffold.checks import vectors
+from nomic_scaffold.checks.bars import Bars
 from nomic_scaffold.checks.codes import Code
 from nomic_scaffold.models.evidence import CaseFailure, EmbeddingsEvidence, Matrix
 from nomic_scaffold.models.probe import GoldenText, ProbeTexts, Task
@@ -104,6 +107,20 @@ class Cases:
         return self.matrix(case).rows
 
 
+def vectors_digest(seen: EmbeddingsEvidence, *, prefix: str = "") -> str | None:
+    """Hash the bytes of all vectors in the order of their cases' ids; None when there are none.
+
+    With `prefix` "golden:" equal digests mean equal bits for the golden texts. Raises ValueError for what is no base64.
+    """
+    digest, count = hashlib.sha256(), 0
+    for case, matrix in sorted(seen.cases.items()):
+        if case.startswith(prefix) and isinstance(matrix, Matrix):
+            for row in matrix.rows:
+                digest.update(base64.b64decode(row, validate=True))
+                count += 1
+    return digest.hexdigest() if count else None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Subject:
     """What the checks of vectors look at."""
@@ -112,6 +129,7 @@ class Subject:
     texts: ProbeTexts
     evidence: EmbeddingsEvidence
     cases: Cases
+    bars: Bars
 
     @property
     def by_task(self) -> dict[Task, tuple[GoldenText, ...]]:
@@ -141,6 +159,14 @@ class Subject:
             text.id: row
             for task, texts in self.by_task.items()
             for text, row in zip(texts, self.cases.decoded(f"golden:{task}", len(texts)), strict=True)
+        }
+
+    def golden_tokens(self) -> dict[str, int]:
+        """Text id -> number of its tokens, where the project's code counted them."""
+        return {
+            text.id: count
+            for task, texts in self.by_task.items()
+            for text, count in zip(texts, self.cases.matrix(f"golden:{task}").tokens, strict=False)
         }
 
     def golden_encoded(self) -> dict[str, str]:

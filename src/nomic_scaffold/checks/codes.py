@@ -93,8 +93,9 @@ EMB_THREADS = declare(
 EMB_BITS = declare(
     "EMB010",
     "the same bits alone, in any batch, in any order, with any number of threads",
-    "With the torch runtime's fast engine a text's vector is bit for bit the same however it is embedded on one "
-    "machine, so that caches, diffs and hashes of vectors work. A failure with EMB006 to EMB009 passing is harmless "
+    "Where the torch runtime multiplies with oneDNN (the fast and the exact engine on an x86-64 CPU) a text's vector is "
+    "bit for bit the same however it is embedded on one machine, so that caches, diffs and hashes of vectors work. "
+    "Elsewhere it is not promised, and EMB001 says why. A failure with EMB006 to EMB009 passing is harmless "
     "for search, and means that a matrix product now takes another path for another shape; report it with your "
     "evidence file.",
 )
@@ -127,7 +128,7 @@ EMB_ENGINES = declare(
     "EMB015",
     "two independent implementations agree",
     "The fast engine and transformers' own class run the same weights on this machine; their vectors must agree within "
-    "2e-7 a component in float32. A failure means that one of them is wrong here: a broken kernel, a wrong build, or "
+    "2e-7 a component in float32 on oneDNN, elsewhere within the bars of the device and the type. A failure means that one of them is wrong here: a broken kernel, a wrong build, or "
     "a device that computes wrongly.",
 )
 EMB_RELATED = declare(
@@ -147,7 +148,8 @@ EMB_GOLDEN = declare(
     "vectors are the golden ones that ship with the tool",
     "The probe's texts were embedded once with the official weights and the official tokenizer; here they must come "
     "out the same within [tolerance] of scaffold.toml, by 1 - cosine and by the largest difference of one component. "
-    "When they don't, the pattern of the differences names the likeliest cause; the causes are listed below.",
+    "float16 and bfloat16 have wider bars. On CUDA and MPS the bars are those that `nomic-scaffold bless` measured there; "
+    "until then, vectors that are not as near as a CPU's are unknown. When they don't, the pattern of the differences names the likeliest cause; the causes are listed below.",
 )
 EMB_BLESSED = declare(
     "EMB019",
@@ -162,6 +164,14 @@ EMB_UNREADABLE = declare(
     "text that the model can't read is warned of",
     "A text of which more than a third of the tokens are [UNK] gets a vector that knows little of it. embed() must "
     'warn of it, and refuse it with unknown="error". A Chinese sentence is tried, which the default model can\'t read.',
+)
+
+EMB_RECORDED = declare(
+    "EMB021",
+    "the vectors are those that the probe recorded",
+    "The probe writes a sha256 of all vectors' bytes beside them. If it is another one now, the evidence was changed "
+    "after it was gathered, by hand or by a broken disk. It guards against accidents, not against somebody who writes "
+    "the hash anew. Unknown for evidence that has none: gather it again.",
 )
 
 # Languages: what the pinned model can read.

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from nomic_scaffold.checks import codes, golden, invariance, refusal, similarity, vectors
 from nomic_scaffold.checks.bars import bars_of
-from nomic_scaffold.checks.cases import Cases, Check, NotSeenError, RaisedError, Subject, judge
+from nomic_scaffold.checks.cases import Cases, Check, NotSeenError, RaisedError, Subject, judge, vectors_digest
 from nomic_scaffold.checks.codes import Code
 from nomic_scaffold.checks.golden import KnownVectors
 from nomic_scaffold.models.evidence import EmbeddingsEvidence, Matrix, Unavailable
@@ -47,13 +47,14 @@ def check_embeddings(
             Status.UNKNOWN, evidence.unavailable, hint=evidence.hint or "nomic-scaffold doctor"
         )
         return EmbeddingsJudgement(results=(told,))
-    subject = Subject(spec=spec, texts=texts, evidence=evidence, cases=Cases(evidence, spec.model.dimension))
+    bars = bars_of(spec, device=evidence.device, dtype=evidence.dtype, own=known.own)
+    subject = Subject(spec=spec, texts=texts, evidence=evidence, cases=Cases(evidence, spec.model.dimension), bars=bars)
     held = golden.check_golden(subject, known=known, weights_pinned=weights_pinned)
     return EmbeddingsJudgement(
         results=(*(judge(code, check, subject) for code, check in _checks(evidence)), *held.results),
         similarity=_similarity(subject),
         deviations=held.deviations,
-        bars=bars_of(spec, evidence.dtype),
+        bars=bars.near,
         cause=held.cause,
         golden_made_by=held.made_by,
     )
@@ -77,19 +78,20 @@ def _checks(evidence: EmbeddingsEvidence) -> list[tuple[Code, Check]]:
         (codes.EMB_ALONE, invariance.alone),
         (codes.EMB_ORDER, invariance.order),
     ]
-    fast = evidence.runtime == "torch" and evidence.engine == "fast"
     made += [(codes.EMB_THREADS, invariance.threads)] if evidence.runtime == "torch" else []
-    made += [(codes.EMB_BITS, invariance.bits)] if fast else []
+    made += [(codes.EMB_BITS, invariance.bits)] if evidence.same_bits else []
+    ours = evidence.runtime == "torch" and evidence.engine != "reference"
     return [
         *made,
         (codes.EMB_PREFIX, invariance.prefix),
         (codes.EMB_CASE, invariance.case),
         (codes.EMB_DIMENSION, invariance.dimension),
         (codes.EMB_REFUSE, refusal.refusals),
-        *([(codes.EMB_ENGINES, invariance.engines)] if fast else []),
+        *([(codes.EMB_ENGINES, invariance.engines)] if ours else []),
         (codes.EMB_RELATED, similarity.related),
         (codes.EMB_RETRIEVAL, similarity.retrieval),
         (codes.EMB_UNREADABLE, refusal.unreadable),
+        (codes.EMB_RECORDED, _recorded),
     ]
 
 
@@ -98,7 +100,24 @@ def _runs(subject: Subject) -> CheckResult:
     for task in subject.by_task:
         subject.cases.matrix(f"golden:{task}")
     detail = f"{evidence.runtime} runtime, {evidence.engine} engine, {evidence.device}, {evidence.dtype}"
+    if evidence.runtime == "torch" and not evidence.same_bits:
+        why = f" ({evidence.why})" if evidence.why else ""
+        detail += f"; not promised here: the same bits in every batch{why}"
     return codes.EMB_RUNS.result(Status.PASS, f"{len(subject.texts.golden)} texts; {detail}; {evidence.seconds:.1f} s")
+
+
+def _recorded(subject: Subject) -> CheckResult:
+    wanted = subject.evidence.vectors_sha256
+    if wanted is None:
+        hint = "nomic-scaffold verify --save-evidence evidence.json"
+        return codes.EMB_RECORDED.result(Status.UNKNOWN, "the evidence has no sha256 of its vectors", hint=hint)
+    try:
+        found = vectors_digest(subject.evidence)
+    except ValueError as error:
+        found = f"not readable ({error})"
+    if found != wanted:
+        return codes.EMB_RECORDED.result(Status.FAIL, f"sha256 {wanted} was recorded; the vectors have {found}")
+    return codes.EMB_RECORDED.result(Status.PASS, f"sha256 {wanted}")
 
 
 def _matrices(subject: Subject) -> dict[str, Matrix]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from nomic_scaffold.checks import codes
+from nomic_scaffold.checks.cases import vectors_digest
 from nomic_scaffold.checks.embeddings import EmbeddingsJudgement, check_embeddings
 from nomic_scaffold.checks.environment_conda import MEND, check_conda_environment
 from nomic_scaffold.checks.environment_pypi import check_pypi_environment
@@ -22,7 +21,6 @@ from nomic_scaffold.models.evidence import (
     EnvironmentEvidence,
     Evidence,
     LockEvidence,
-    Matrix,
     Unavailable,
     WeightsEvidence,
 )
@@ -148,18 +146,11 @@ def _placed(result: CheckResult, places: Mapping[Group, Place]) -> CheckResult:
 
 def _made_by(seen: EmbeddingsEvidence) -> dict[str, str]:
     about = {"runtime": seen.runtime, "engine": seen.engine, "device": seen.device, "dtype": seen.dtype}
+    if seen.runtime == "torch":
+        promise = "promised" if seen.same_bits else "not promised"
+        about["operators"] = seen.operators or "transformers' own"
+        about["same bits"] = f"{promise}: {seen.why}" if seen.why else promise
     return about | dict(sorted(seen.versions.items()))
-
-
-def vectors_digest(seen: EmbeddingsEvidence) -> str | None:
-    """Hash the bytes of the golden texts' vectors, in the order of the cases; equal digests mean equal bits."""
-    digest, count = hashlib.sha256(), 0
-    for case, matrix in sorted(seen.cases.items()):
-        if case.startswith("golden:") and isinstance(matrix, Matrix):
-            for row in matrix.rows:
-                digest.update(base64.b64decode(row))
-                count += 1
-    return digest.hexdigest() if count else None
 
 
 def _chain(expected: Expected, evidence: Evidence, results: tuple[CheckResult, ...]) -> tuple[Link, ...]:
@@ -187,6 +178,6 @@ def _chain(expected: Expected, evidence: Evidence, results: tuple[CheckResult, .
     if isinstance(weights, WeightsEvidence):
         links.append(("weights", f"{weights.file} sha256 {weights.sha256}", status(Group.WEIGHTS)))
     if isinstance(seen, EmbeddingsEvidence):
-        digest = vectors_digest(seen)
+        digest = vectors_digest(seen, prefix="golden:")
         links.append(("vectors", f"sha256 {digest}" if digest else None, status(Group.EMBEDDINGS)))
     return tuple(Link(name=n, value=v, status=s) for n, v, s in links if v is not None and s is not None)

@@ -17,12 +17,17 @@ _OPTIONS = (
     click.option(
         "--device", metavar="DEVICE", help="torch: cpu, cuda, cuda:1, mps.  [default: as the project's code chooses]"
     ),
-    click.option("--dtype", metavar="TYPE", help="torch: float32, bfloat16, float16.  [default: float32]"),
+    click.option("--dtype", metavar="TYPE", help="torch: float32, tf32 (CUDA), bfloat16, float16.  [default: float32]"),
+    click.option(
+        "--engine",
+        type=click.Choice(["fast", "reference", "exact"]),
+        help="torch: what computes.  [default: fast, where it runs]",
+    ),
 )
 
 
 def runtime_options(function: F) -> F:
-    """Add --runtime, --device and --dtype to a command."""
+    """Add --runtime, --device, --dtype and --engine to a command."""
     for option in reversed(_OPTIONS):
         function = option(function)
     return function

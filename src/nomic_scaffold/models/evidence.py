@@ -99,6 +99,8 @@ class Matrix(Boundary):
     rows: tuple[str, ...]
     """base64 of little-endian float32 per row; rows that are not finite keep their bits."""
     warnings: tuple[str, ...] = ()
+    tokens: tuple[int, ...] = ()
+    """Number of tokens of each golden text, prefix and special tokens included, where the project counts them."""
 
 
 class CaseFailure(Boundary):
@@ -115,7 +117,7 @@ class EmbeddingsEvidence(Boundary):
     runtime: str
     """`torch` or `nomic`."""
     engine: str
-    """`fast`, `reference` or `nomic`."""
+    """`fast`, `reference` or `exact` (torch), or `nomic`."""
     device: str
     dtype: str
     versions: dict[str, str]
@@ -124,7 +126,14 @@ class EmbeddingsEvidence(Boundary):
     """Case id -> vectors; ids are listed in adapters/probe.py."""
     unknown_share: dict[str, float] | Unavailable
     """Language code -> share of tokens of its sentences that are [UNK]."""
-    normalised_share: float | None = None
+    operators: str = ""
+    """What multiplies the torch runtime's matrices: `onednn` or `plain`."""
+    same_bits: bool = False
+    """Whether the runtime promises a text's bits whatever its neighbours and the number of threads."""
+    why: str = ""
+    """Why it is not the fast engine on oneDNN, where it isn't and nobody asked for another."""
+    vectors_sha256: str | None = None
+    """Of the bytes of all vectors, in the order of their cases' ids, written by the probe itself."""
 
 
 class NetworkAttempt(Boundary):

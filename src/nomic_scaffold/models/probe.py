@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from nomic_scaffold.models.boundary import Boundary
+from nomic_scaffold.models.spec import Tolerance
 
 Task = Literal["search_query", "search_document", "classification", "clustering"]
 TASKS: tuple[Task, ...] = ("search_query", "search_document", "classification", "clustering")
@@ -71,9 +72,11 @@ class RuntimeChoice(Boundary):
 
     runtime: Literal["torch", "nomic"] | None = None
     device: str | None = None
-    """e.g. `cpu`, `cuda:0`, `mps`."""
+    """e.g. `cpu`, `cuda`, `cuda:1`, `mps`."""
     dtype: str | None = None
     """e.g. `float32`, `bfloat16`."""
+    engine: Literal["fast", "reference", "exact"] | None = None
+    """Of the torch runtime."""
 
 
 ANY_RUNTIME = RuntimeChoice()
@@ -92,6 +95,8 @@ class Golden(Boundary):
     """Text id -> base64 of `dimension` little-endian float32, L2-normalised."""
     tokens: dict[str, int] = Field(default_factory=dict)
     """Text id -> number of tokens, prefix and special tokens included."""
+    tolerance: Tolerance | None = None
+    """How far vectors of this device and type may be from any known ones, as measured; None on a CPU."""
 
 
 # The cases of the probe: id -> what `embed` was called with.

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from nomic_scaffold import __version__
 from nomic_scaffold.adapters import golden, machine, probe, project, weights
-from nomic_scaffold.checks.bars import bars_of
+from nomic_scaffold.checks.bars import bars_of, measured
 from nomic_scaffold.checks.cases import Cases, NotSeenError, RaisedError, Subject
 from nomic_scaffold.checks.embeddings import check_embeddings
 from nomic_scaffold.checks.golden import KnownVectors, deviations_of, summary
@@ -19,7 +19,7 @@ from nomic_scaffold.models.prefix import Prefix
 from nomic_scaffold.models.probe import ANY_RUNTIME, Golden, ProbeTexts, RuntimeChoice
 from nomic_scaffold.models.progress import Progress
 from nomic_scaffold.models.report import CheckResult, Status
-from nomic_scaffold.models.spec import ProjectSpec
+from nomic_scaffold.models.spec import ProjectSpec, Tolerance
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,15 +58,15 @@ def judge_blessing(
     root: Path, spec: ProjectSpec, evidence: EmbeddingsEvidence, *, texts: ProbeTexts, facts: MachineFacts
 ) -> Blessing:
     """See that vectors are fit to be golden; raises UnavailableError or InputError when they are not."""
-    subject = Subject(spec=spec, texts=texts, evidence=evidence, cases=Cases(evidence, spec.model.dimension))
-    # Judged against themselves: every check but the comparison with the golden vectors of before.
-    new = _golden(subject, facts)
-    judged = check_embeddings(
-        spec, evidence, texts=texts, known=KnownVectors(shipped=new, own=None), weights_pinned=True
-    )
-    _refuse(judged.results)
+    bars = bars_of(spec, device=evidence.device, dtype=evidence.dtype, own=None)
+    subject = Subject(spec=spec, texts=texts, evidence=evidence, cases=Cases(evidence, spec.model.dimension), bars=bars)
     path = golden.own_path(device=evidence.device, dtype=evidence.dtype)
     shipped = next((one for one in golden.shipped_golden() if one.model_sha256 == spec.model.sha256), None)
+    new = _golden(subject, facts, held_against=shipped or golden.read_own(root, golden.COMMON))
+    # The project's own are judged against themselves: every check but the comparison with those of before.
+    known = KnownVectors(shipped=shipped, own=new, own_path=path)
+    judged = check_embeddings(spec, evidence, texts=texts, known=known, weights_pinned=True)
+    _refuse(judged.results)
     return Blessing(
         golden=new,
         path=path,
@@ -106,9 +106,7 @@ def _embed(
         root=root,
         spec=spec,
         texts=texts,
-        runtime=on.runtime,
-        device=on.device,
-        dtype=on.dtype,
+        on=on,
         timeout=timeout,
         progress=progress,
     )
@@ -127,7 +125,8 @@ def _refuse(results: tuple[CheckResult, ...]) -> None:
                 )
 
 
-def _golden(subject: Subject, facts: MachineFacts) -> Golden:
+def _golden(subject: Subject, facts: MachineFacts, *, held_against: Golden | None) -> Golden:
+    """Write down the vectors, what made them, and the bars that a device other than a CPU calls for."""
     evidence, pin = subject.evidence, subject.spec.model
     made_by = {
         "tool": f"nomic-scaffold {__version__}",
@@ -136,8 +135,9 @@ def _golden(subject: Subject, facts: MachineFacts) -> Golden:
         "engine": evidence.engine,
         "device": evidence.device,
         "dtype": evidence.dtype,
+        **({"operators": evidence.operators} if evidence.operators else {}),
+        **_facts(facts),
         **dict(sorted(evidence.versions.items())),
-        **{name: str(value) for name, value in facts.model_dump(exclude_none=True).items() if isinstance(value, str)},
     }
     try:
         vectors = subject.golden_encoded()
@@ -151,13 +151,40 @@ def _golden(subject: Subject, facts: MachineFacts) -> Golden:
         made_by=made_by,
         texts=subject.texts.golden,
         vectors=vectors,
+        tokens=subject.golden_tokens(),
+        tolerance=_tolerance(subject, held_against),
     )
+
+
+def _tolerance(subject: Subject, known: Golden | None) -> Tolerance | None:
+    """Measure the bars of a device by vectors that are known to be right; a CPU needs none."""
+    evidence = subject.evidence
+    if evidence.device == "cpu":
+        return None
+    if known is None or not _comparable(subject, known):
+        raise UnavailableError(
+            f"no vectors of this model file are known to measure {evidence.device} by",
+            hint="nomic-scaffold bless --device cpu",
+        )
+    return measured(subject.spec, deviations_of(subject, known), device=evidence.device, dtype=evidence.dtype)
+
+
+def _facts(facts: MachineFacts) -> dict[str, str]:
+    return {
+        name: " ".join(value) if isinstance(value, (list, tuple)) else str(value)
+        for name, value in facts.model_dump(exclude_none=True).items()
+        if value
+    }
+
+
+def _comparable(subject: Subject, known: Golden) -> bool:
+    return known.model_sha256 == subject.spec.model.sha256
 
 
 def _against(subject: Subject, known: Golden | None) -> str | None:
     if known is None:
         return None
-    if known.model_sha256 != subject.spec.model.sha256:
+    if not _comparable(subject, known):
         return "made with another model file; not comparable"
     deviations = deviations_of(subject, known)
-    return summary(deviations, bars_of(subject.spec, subject.evidence.dtype)) if deviations else "no text in common"
+    return summary(deviations, subject.bars) if deviations else "no text in common"

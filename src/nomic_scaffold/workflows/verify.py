@@ -244,9 +244,7 @@ def _probe(
         root=root,
         spec=spec,
         texts=golden.shipped_texts(),
-        runtime=on.runtime,
-        device=on.device,
-        dtype=on.dtype,
+        on=on,
         timeout=timeout,
         progress=progress,
     )

@@ -120,6 +120,12 @@ def embed(
     return np.concatenate(blocks) if blocks else np.empty((0, dimension), np.float32)
 
 
+def count_tokens(texts: Iterable[str], *, task: Task = "search_document") -> list[int]:
+    """Count the tokens of each text as the model gets them, task prefix and special tokens included."""
+    windows = _windows(texts)
+    return [len(text.ids) for window in windows for text in encode(_tokenizer(), _checked(window, 0), task)]
+
+
 def unknown_share(texts: Iterable[str]) -> float:
     """Give the share of all tokens of `texts` that the model doesn't know: 0 is readable, 1 is not at all."""
     unknown = tokens = 0
