@@ -246,6 +246,27 @@ class TestGolden:
         assert judge(synthetic.embeddings(), own=damaged)["EMB019"][0] is Status.UNKNOWN
 
 
+class TestEnglish:
+    def test_the_default_model_is_held_to_its_measured_margin_and_another_to_less(self) -> None:
+        own = synthetic.golden()
+        found = {
+            name: similarity_of(shipped, "en")["EMB016"]
+            for name, shipped in {"the default": own, "another": synthetic.golden(sha256="0" * 64)}.items()
+        }
+        assert found["the default"][1].endswith("the bar is 0.14")
+        assert found["another"][1].endswith("the bar is 0.05")
+
+    def test_another_model_for_other_languages_need_not_know_it(self) -> None:
+        other = synthetic.golden(sha256="0" * 64)
+        assert {"EMB016", "EMB017"} <= similarity_of(other, "en", "zh").keys()
+        assert not {"EMB016", "EMB017"} & similarity_of(other, "zh").keys()
+        assert {"EMB016", "EMB017"} <= similarity_of(synthetic.golden(), "zh").keys()
+
+
+def similarity_of(shipped: Golden, *languages: str) -> dict[str, tuple[Status, str]]:
+    return judge(synthetic.embeddings(), shipped=shipped, own=synthetic.golden(), languages=languages)
+
+
 def test_vectors_that_were_changed_by_hand_show() -> None:
     evidence = synthetic.embeddings()
     assert judge(evidence)["EMB021"][0] is Status.PASS

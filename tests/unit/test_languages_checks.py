@@ -44,6 +44,7 @@ def test_a_language_that_the_model_cannot_read_fails_with_the_reason_and_what_to
     assert failed.code == "LNG002"
     assert "can't read Chinese: 68%" in failed.detail
     assert "nomic-embed-text-v2-moe (768 dimensions, 512 tokens" in failed.hint
+    assert "this project's code runs nomic-embed-text-v1.5 only" in failed.hint
 
 
 def test_a_language_that_is_read_and_not_understood_fails() -> None:

@@ -22,6 +22,8 @@ from nomic_scaffold.formats import (
     report_sarif,
     report_words,
 )
+from nomic_scaffold.formats.report_words import golden_summary
+from nomic_scaffold.models.evidence import WeightsEvidence
 from nomic_scaffold.models.report import Report, Status
 from tests.support import synthetic
 
@@ -269,6 +271,36 @@ class TestConsole:
         assert "EMB003" not in self.drawn(synthetic.failed(), quiet=True)
         assert "WGT003" in self.drawn(synthetic.failed(), quiet=True)
         assert "checks passed." in self.drawn(synthetic.passed(), quiet=True)
+
+
+OFF = {
+    "another processor": (1.5e-7, "cpu", "float32", "normal for another processor, thread count or runtime"),
+    "half precision": (2e-3, "cpu", "bfloat16", "normal for bfloat16"),
+    "a CPU too far off": (5e-6, "cpu", "float32", "not normal"),
+    "nobody knows": (5e-6, "cuda", "float32", "nobody has measured what is normal for float32 on cuda"),
+}
+
+
+@pytest.mark.parametrize(("by", "device", "dtype", "meaning"), OFF.values(), ids=OFF)
+def test_every_form_says_the_same_of_a_deviation(by: float, device: str, dtype: str, meaning: str) -> None:
+    seen = synthetic.changed(synthetic.embeddings(), "golden:*", lambda rows: [[r[0] + by, *r[1:]] for r in rows])
+    report = synthetic.report(embeddings=synthetic.on(seen, device, dtype))
+    (told,) = [result.detail for result in report.results if result.code == "EMB018"]
+    assert meaning in told or "are off" in told
+    assert f": {meaning}. 0 of 16 bit-identical." in golden_summary(report.figures)
+
+
+def test_the_bar_on_cosines_counts_too() -> None:
+    figures = synthetic.passed().figures
+    far = figures.deviations[0].model_copy(update={"bit_identical": False, "cosine_distance": 1e-4})
+    told = golden_summary(figures.model_copy(update={"deviations": (far,), "golden_meaning": "not normal"}))
+    assert "largest 1 - cos 1.0e-04 (the bar is 1e-09): not normal." in told
+
+
+def test_a_missing_model_file_has_no_hash_in_the_chain() -> None:
+    gone = WeightsEvidence(file="model.gguf", size=None, sha256=None)
+    (link,) = [link for link in synthetic.report(weights=gone).figures.chain if link.name == "weights"]
+    assert link.value == "model.gguf is not there"
 
 
 def test_evidence_is_read_back() -> None:

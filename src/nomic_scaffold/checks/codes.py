@@ -93,11 +93,11 @@ EMB_THREADS = declare(
 EMB_BITS = declare(
     "EMB010",
     "the same bits alone, in any batch, in any order, with any number of threads",
-    "Where the torch runtime multiplies with oneDNN (the fast and the exact engine on an x86-64 CPU) a text's vector is "
-    "bit for bit the same however it is embedded on one machine, so that caches, diffs and hashes of vectors work. "
-    "Elsewhere it is not promised, and EMB001 says why. A failure with EMB006 to EMB009 passing is harmless "
-    "for search, and means that a matrix product now takes another path for another shape; report it with your "
-    "evidence file.",
+    "Where the torch runtime multiplies with oneDNN (the fast and the exact engine on an x86-64 CPU) a text's vector "
+    "is bit for bit the same however it is embedded on one machine, so that caches, diffs and hashes of vectors work. "
+    "Elsewhere it is not promised, and EMB001 says why. A failure with EMB006 to EMB009 passing is harmless for "
+    "search, and means that a matrix product now takes another path for another shape; report it with your evidence "
+    "file.",
 )
 EMB_PREFIX = declare(
     "EMB011",
@@ -127,29 +127,31 @@ EMB_REFUSE = declare(
 EMB_ENGINES = declare(
     "EMB015",
     "two independent implementations agree",
-    "The fast engine and transformers' own class run the same weights on this machine; their vectors must agree within "
-    "2e-7 a component in float32 on oneDNN, elsewhere within the bars of the device and the type. A failure means that one of them is wrong here: a broken kernel, a wrong build, or "
-    "a device that computes wrongly.",
+    "The fast engine and transformers' own class run the same weights on this machine; their vectors must agree "
+    "within 2e-7 a component in float32 on oneDNN, elsewhere within the bars of the device and the type. A failure "
+    "means that one of them is wrong here: a broken kernel, a wrong build, or a device that computes wrongly.",
 )
 EMB_RELATED = declare(
     "EMB016",
     "sentences that mean the same are closer than those that don't",
     "Twelve English sentences and their paraphrases: the least similar related pair must stand above the most similar "
-    "unrelated pair by 0.05 or more (the pinned model's margin is about 0.11). A model that fails this is not one to "
-    "search with, whatever its hashes say.",
+    "unrelated pair. The default model's margin is 0.145, and it is held to 0.14; another model to 0.05, if "
+    "scaffold.toml names English. A model that fails this is not one to search with, whatever its hashes say.",
 )
 EMB_RETRIEVAL = declare(
     "EMB017",
     "each question finds its own passage first",
-    "A dozen English questions against a dozen passages: each question's own passage must be the most similar one.",
+    "A dozen English questions against a dozen passages: each question's own passage must be the most similar one. "
+    "Judged for the default model, and for another one if scaffold.toml names English.",
 )
 EMB_GOLDEN = declare(
     "EMB018",
     "vectors are the golden ones that ship with the tool",
     "The probe's texts were embedded once with the official weights and the official tokenizer; here they must come "
     "out the same within [tolerance] of scaffold.toml, by 1 - cosine and by the largest difference of one component. "
-    "float16 and bfloat16 have wider bars. On CUDA and MPS the bars are those that `nomic-scaffold bless` measured there; "
-    "until then, vectors that are not as near as a CPU's are unknown. When they don't, the pattern of the differences names the likeliest cause; the causes are listed below.",
+    "float16 and bfloat16 have wider bars. On CUDA and MPS the bars are those that `nomic-scaffold bless` measured "
+    "there; until then, vectors that are not as near as a CPU's are unknown. When they don't, the pattern of the "
+    "differences names the likeliest cause; the causes are listed below.",
 )
 EMB_BLESSED = declare(
     "EMB019",
@@ -186,8 +188,8 @@ LNG_READABLE = declare(
     "LNG002",
     "the model can read the language",
     "At most a tenth of the tokens of plain sentences in each language that scaffold.toml names may be [UNK]. A model "
-    "that can't read a language gives vectors of the right shape that know nothing of the text. Pin a multilingual "
-    "model, or take the language out of scaffold.toml.",
+    "that can't read a language gives vectors of the right shape that know nothing of the text. Take the language out "
+    "of scaffold.toml, or embed such texts with another model's own code: this project's runs nomic-embed-text-v1.5.",
 )
 LNG_RELATED = declare(
     "LNG003",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from dataclasses import dataclass, field
+from functools import partial
 
 from nomic_scaffold.checks import codes, golden, invariance, refusal, similarity, vectors
 from nomic_scaffold.checks.bars import bars_of
@@ -30,6 +31,7 @@ class EmbeddingsJudgement:
     deviations: tuple[Deviation, ...] = ()
     bars: Tolerance | None = None
     cause: Cause | None = None
+    golden_meaning: str = ""
     golden_made_by: dict[str, str] = field(default_factory=dict)
 
 
@@ -51,11 +53,12 @@ def check_embeddings(
     subject = Subject(spec=spec, texts=texts, evidence=evidence, cases=Cases(evidence, spec.model.dimension), bars=bars)
     held = golden.check_golden(subject, known=known, weights_pinned=weights_pinned)
     return EmbeddingsJudgement(
-        results=(*(judge(code, check, subject) for code, check in _checks(evidence)), *held.results),
+        results=(*(judge(code, check, subject) for code, check in _checks(subject, known)), *held.results),
         similarity=_similarity(subject),
         deviations=held.deviations,
         bars=bars.near,
         cause=held.cause,
+        golden_meaning=held.meaning,
         golden_made_by=held.made_by,
     )
 
@@ -67,7 +70,8 @@ def _similarity(subject: Subject) -> Similarity | None:
         return None
 
 
-def _checks(evidence: EmbeddingsEvidence) -> list[tuple[Code, Check]]:
+def _checks(subject: Subject, known: KnownVectors) -> list[tuple[Code, Check]]:
+    evidence = subject.evidence
     made: list[tuple[Code, Check]] = [
         (codes.EMB_RUNS, _runs),
         (codes.EMB_SHAPE, _shape),
@@ -81,6 +85,11 @@ def _checks(evidence: EmbeddingsEvidence) -> list[tuple[Code, Check]]:
     made += [(codes.EMB_THREADS, invariance.threads)] if evidence.runtime == "torch" else []
     made += [(codes.EMB_BITS, invariance.bits)] if evidence.same_bits else []
     ours = evidence.runtime == "torch" and evidence.engine != "reference"
+    measured = known.shipped is not None and known.shipped.model_sha256 == subject.spec.model.sha256
+    related = partial(similarity.related, bar=similarity.MEASURED_MARGIN if measured else similarity.MARGIN)
+    # Another model need not know English, if the project's texts are in other languages: those are judged by LNG003.
+    knows_english = measured or "en" in subject.spec.languages
+    english: list[tuple[Code, Check]] = [(codes.EMB_RELATED, related), (codes.EMB_RETRIEVAL, similarity.retrieval)]
     return [
         *made,
         (codes.EMB_PREFIX, invariance.prefix),
@@ -88,8 +97,7 @@ def _checks(evidence: EmbeddingsEvidence) -> list[tuple[Code, Check]]:
         (codes.EMB_DIMENSION, invariance.dimension),
         (codes.EMB_REFUSE, refusal.refusals),
         *([(codes.EMB_ENGINES, invariance.engines)] if ours else []),
-        (codes.EMB_RELATED, similarity.related),
-        (codes.EMB_RETRIEVAL, similarity.retrieval),
+        *(english if knows_english else []),
         (codes.EMB_UNREADABLE, refusal.unreadable),
         (codes.EMB_RECORDED, _recorded),
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nomic_scaffold.checks import causes, codes, vectors
-from nomic_scaffold.checks.bars import Bars
+from nomic_scaffold.checks.bars import COARSE, Bars
 from nomic_scaffold.checks.cases import NotSeenError, RaisedError, Subject
 from nomic_scaffold.checks.codes import Code
 from nomic_scaffold.models.evidence import EmbeddingsEvidence
@@ -34,13 +34,17 @@ class GoldenJudgement:
     results: tuple[CheckResult, ...]
     deviations: tuple[Deviation, ...] = ()
     cause: Cause | None = None
+    meaning: str = ""
+    """Whether the deviations are normal, in plain words."""
     made_by: dict[str, str]
 
 
 def check_golden(subject: Subject, *, known: KnownVectors, weights_pinned: bool | None) -> GoldenJudgement:
     """Hold the vectors against what ships with the tool and against what the project blessed."""
     pin = subject.spec.model
-    results, drawn, cause = [], None, None
+    results: list[CheckResult] = []
+    drawn: tuple[_Held, Golden] | None = None
+    cause: Cause | None = None
     for code, golden, path in (
         (codes.EMB_GOLDEN, known.shipped, None),
         (codes.EMB_BLESSED, known.own, Place(file=known.own_path)),
@@ -51,16 +55,24 @@ def check_golden(subject: Subject, *, known: KnownVectors, weights_pinned: bool 
             told = f"{known.own_path} was made with another model file ({golden.model_sha256[:12]}...)"
             results.append(code.result(Status.FAIL, told, hint="nomic-scaffold bless", place=path))
             continue
-        result, deviations, found = _hold(code, subject, golden, weights_pinned=weights_pinned, place=path)
-        results.append(result)
-        cause = cause or found
-        if deviations and (drawn is None or result.status is Status.FAIL):
-            drawn = (deviations, golden.made_by)
+        held = _hold(code, subject, golden, weights_pinned=weights_pinned, place=path)
+        results.append(held.result)
+        cause = cause or held.cause
+        if held.deviations and (drawn is None or held.result.status is Status.FAIL):
+            drawn = held, golden
     if not results:
         told = f"no golden vectors are known for this model file ({pin.sha256[:12]}...)"
         results.append(codes.EMB_BLESSED.result(Status.UNKNOWN, told, hint="nomic-scaffold bless"))
-    deviations, made_by = drawn or ((), {})
-    return GoldenJudgement(results=tuple(results), deviations=deviations, cause=cause, made_by=made_by)
+    if drawn is None:
+        return GoldenJudgement(results=tuple(results), cause=cause, made_by={})
+    deviations = drawn[0].deviations
+    return GoldenJudgement(
+        results=tuple(results),
+        deviations=deviations,
+        cause=cause,
+        meaning=_meaning(deviations, subject.bars, subject.evidence),
+        made_by=drawn[1].made_by,
+    )
 
 
 def deviations_of(subject: Subject, golden: Golden) -> tuple[Deviation, ...]:
@@ -84,23 +96,25 @@ def deviations_of(subject: Subject, golden: Golden) -> tuple[Deviation, ...]:
     )
 
 
-def _hold(
-    code: Code, subject: Subject, golden: Golden, *, weights_pinned: bool | None, place: Place | None
-) -> tuple[CheckResult, tuple[Deviation, ...], Cause | None]:
-    bars = subject.bars
-    asked = len(subject.texts.golden)
+@dataclass(frozen=True)
+class _Held:
+    """The result of one comparison, and what is drawn of it."""
+
+    result: CheckResult
+    deviations: tuple[Deviation, ...] = ()
+    cause: Cause | None = None
+
+
+def _hold(code: Code, subject: Subject, golden: Golden, *, weights_pinned: bool | None, place: Place | None) -> _Held:
+    bars, asked = subject.bars, len(subject.texts.golden)
     try:
         raw = subject.golden_decoded()
         if not all(map(vectors.finite, raw.values())):
             cause = causes.NOT_FINITE
-            return code.result(Status.FAIL, cause.sentence, hint=cause.hint, place=place), (), cause
+            return _Held(code.result(Status.FAIL, cause.sentence, hint=cause.hint, place=place), cause=cause)
         deviations = deviations_of(subject, golden)
         off = tuple(d for d in deviations if _status(d, bars) is not Status.PASS)
-        wrong = any(_status(d, bars) is Status.FAIL for d in off)
-        if off and not wrong:
-            detail = f"{len(off)} of {len(deviations)} texts: {summary(deviations, bars)}; {bars.nobody_knows}"
-            return code.result(Status.UNKNOWN, detail, hint="nomic-scaffold bless", place=place), deviations, None
-        if off:
+        if any(_status(d, bars) is Status.FAIL for d in off):
             cause = causes.likeliest(
                 causes.Pattern(
                     texts=_shared(subject, golden),
@@ -114,16 +128,18 @@ def _hold(
             )
             detail = f"{len(off)} of {len(deviations)} texts are off: {_names(off)}; {summary(deviations, bars)}. "
             detail += f"Likeliest cause: {cause.sentence}"
-            return code.result(Status.FAIL, detail, hint=cause.hint, place=place), deviations, cause
+            return _Held(code.result(Status.FAIL, detail, hint=cause.hint, place=place), deviations, cause)
     except NotSeenError as error:
-        return code.result(Status.UNKNOWN, str(error), place=place), (), None
+        return _Held(code.result(Status.UNKNOWN, str(error), place=place))
     except RaisedError as error:
-        return code.result(Status.FAIL, str(error), place=place), (), None
-    told = summary(deviations, bars) + _meaning(deviations, subject.evidence.dtype)
+        return _Held(code.result(Status.FAIL, str(error), place=place))
+    meaning = _meaning(deviations, bars, subject.evidence)
+    told = summary(deviations, bars) + (f": {meaning}" if meaning else "")
     if len(deviations) < asked:
         told = f"only {len(deviations)} of the probe's {asked} texts are recorded. " + told
-        return code.result(Status.UNKNOWN, told, hint="nomic-scaffold bless", place=place), deviations, None
-    return code.result(Status.PASS, f"{len(deviations)} texts: {told}", place=place), deviations, None
+    if off or len(deviations) < asked:
+        return _Held(code.result(Status.UNKNOWN, told, hint="nomic-scaffold bless", place=place), deviations)
+    return _Held(code.result(Status.PASS, f"{len(deviations)} texts: {told}", place=place), deviations)
 
 
 def _status(deviation: Deviation, bars: Bars) -> Status:
@@ -143,15 +159,23 @@ def summary(deviations: tuple[Deviation, ...], bars: Bars) -> str:
     )
 
 
-def _meaning(deviations: tuple[Deviation, ...], dtype: str) -> str:
+def _meaning(deviations: tuple[Deviation, ...], bars: Bars, evidence: EmbeddingsEvidence) -> str:
+    """Say whether such deviations are normal; empty when there are none."""
+    worst = {_status(d, bars) for d in deviations}
+    component = max((d.component for d in deviations), default=0.0)
     if all(d.bit_identical for d in deviations):
         return ""
-    component = max((d.component for d in deviations), default=0.0)
-    if dtype != "float32":
-        return f": normal for {dtype}"
+    if Status.FAIL in worst:
+        return "not normal"
+    if Status.UNKNOWN in worst:
+        return bars.nobody_knows
+    if evidence.dtype in COARSE:
+        return f"normal for {evidence.dtype}"
     if component <= HARDLY:
-        return ": normal for another processor, thread count or runtime"
-    return ": more than correct float32 code is apart on CPUs, within what the project allows"
+        return "normal for another processor, thread count or runtime"
+    if not evidence.device.startswith("cpu"):
+        return f"more than between CPUs, within what is allowed on {evidence.device}"
+    return "more than correct float32 code is apart on CPUs, within what the project allows"
 
 
 def _shared(subject: Subject, golden: Golden) -> tuple[GoldenText, ...]:

@@ -103,6 +103,7 @@ def judge(expected: Expected, evidence: Evidence, *, groups: Collection[Group] =
             languages=rows,
             chain=_chain(expected, evidence, placed),
             cause=vectors.cause,
+            golden_meaning=vectors.golden_meaning,
             made_by=_made_by(seen) if isinstance(seen, EmbeddingsEvidence) else {},
             golden_made_by=vectors.golden_made_by,
         ),
@@ -176,7 +177,8 @@ def _chain(expected: Expected, evidence: Evidence, results: tuple[CheckResult, .
         )
         links.append(("files", f"{environment.files:,} files{read}", status(Group.ENVIRONMENT)))
     if isinstance(weights, WeightsEvidence):
-        links.append(("weights", f"{weights.file} sha256 {weights.sha256}", status(Group.WEIGHTS)))
+        hashed = f"sha256 {weights.sha256}" if weights.sha256 else "is not there"
+        links.append(("weights", f"{weights.file} {hashed}", status(Group.WEIGHTS)))
     if isinstance(seen, EmbeddingsEvidence):
         digest = vectors_digest(seen, prefix="golden:")
         links.append(("vectors", f"sha256 {digest}" if digest else None, status(Group.EMBEDDINGS)))

@@ -17,8 +17,8 @@ from nomic_scaffold.models.spec import ProjectSpec
 UNKNOWN_SHARE = 0.1
 """Largest share of [UNK] tokens in plain sentences: 0.00 for English, 0.35 for Japanese, 0.68 for Chinese (v1.5)."""
 MULTILINGUAL = (
-    "pin a multilingual model, e.g. nomic-embed-text-v2-moe (768 dimensions, 512 tokens, about 100 languages), "
-    "or take the language out of scaffold.toml"
+    "take the language out of scaffold.toml; or, since this project's code runs nomic-embed-text-v1.5 only, embed its "
+    "texts by another model's own code, e.g. nomic-embed-text-v2-moe (768 dimensions, 512 tokens, about 100 languages)"
 )
 
 T = TypeVar("T")

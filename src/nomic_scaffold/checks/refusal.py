@@ -57,7 +57,7 @@ def unreadable(subject: Subject) -> CheckResult:
     if shares["zh"] <= UNREADABLE:
         detail = f"this model reads Chinese ({shares['zh']:.0%} [UNK]), so there is nothing to warn of"
         return codes.EMB_UNREADABLE.result(Status.PASS, detail)
-    seen = f"a Chinese sentence, {shares['zh']:.0%} [UNK]"
+    seen = f"a Chinese sentence ({shares['zh']:.0%} of the tokens of the probe's Chinese sentences are [UNK])"
     if warned and refused:
         return codes.EMB_UNREADABLE.result(Status.PASS, f'{seen}: warned of, and refused with unknown="error"')
     lacking = "not warned of" if not warned else 'not refused with unknown="error"'

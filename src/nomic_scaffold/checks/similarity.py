@@ -11,7 +11,9 @@ from nomic_scaffold.models.probe import LanguageTexts, ProbeTexts
 from nomic_scaffold.models.report import CheckResult, Similarity, Status
 
 MARGIN = 0.05
-"""Least margin in English; the pinned model's, measured with `nomic-scaffold verify`, is about 0.11."""
+"""Least margin in English of a model that nobody measured: enough to set a threshold between related and unrelated."""
+MEASURED_MARGIN = 0.14
+"""Least margin in English of the model that the tool ships vectors of: it has 0.145 (tests/real/test_verify.py)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,15 +33,15 @@ class Margin:
         return self.lowest_related - self.highest_unrelated
 
 
-def related(subject: Subject) -> CheckResult:
+def related(subject: Subject, *, bar: float) -> CheckResult:
     """Compare the lowest English pair with the highest unrelated one."""
     language = english(subject.texts)
     margin = margin_of(language, subject.cases)
     detail = (
         f"{len(language.pairs)} pairs: lowest related {margin.lowest_related:.3f} ({margin.lowest}), highest unrelated "
-        f"{margin.highest_unrelated:.3f} ({' / '.join(margin.highest)}); margin {margin.value:.3f}, the bar is {MARGIN}"
+        f"{margin.highest_unrelated:.3f} ({' / '.join(margin.highest)}); margin {margin.value:.3f}, the bar is {bar}"
     )
-    return codes.EMB_RELATED.result(Status.PASS if margin.value >= MARGIN else Status.FAIL, detail)
+    return codes.EMB_RELATED.result(Status.PASS if margin.value >= bar else Status.FAIL, detail)
 
 
 def retrieval(subject: Subject) -> CheckResult:

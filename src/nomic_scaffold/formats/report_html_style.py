@@ -49,7 +49,6 @@ table{border-collapse:collapse;width:100%;font-size:.93rem}
 th,td{text-align:left;vertical-align:top;padding:.42rem .7rem .42rem 0;border-bottom:1px solid var(--line)}
 th{color:var(--soft);font-weight:600;font-size:.85rem}
 td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}
-.named td:first-child{font-weight:600}
 details{margin:.6rem 0}
 summary{cursor:pointer;padding:.2rem 0}
 summary:focus-visible,a:focus-visible{outline:2px solid var(--mark);outline-offset:2px}

@@ -79,16 +79,18 @@ def furthest(figures: Figures) -> Deviation | None:
 def golden_summary(figures: Figures) -> str:
     """Say in plain words how far the vectors are from the golden ones; empty when that was not measured."""
     far = furthest(figures)
-    bar = figures.tolerance_component
-    if far is None or bar is None:
+    bar, cosine_bar = figures.tolerance_component, figures.tolerance_cosine
+    if far is None or bar is None or cosine_bar is None:
         return ""
     if all(d.bit_identical for d in figures.deviations):
         return f"All {len(figures.deviations)} golden texts are bit-identical."
-    told = f"Largest difference of one component {far.component:.1e} ({far.id}); the bar is {bar:.0e}"
-    if far.component <= bar:
-        same = sum(d.bit_identical for d in figures.deviations)
-        return f"{told}: normal for another processor or runtime. {same} of {len(figures.deviations)} bit-identical."
-    return f"{told}: not normal."
+    cosine = max(d.cosine_distance for d in figures.deviations)
+    same = sum(d.bit_identical for d in figures.deviations)
+    return (
+        f"Largest difference of one component {far.component:.1e} ({far.id}; the bar is {bar:.0e}), largest 1 - cos "
+        f"{cosine:.1e} (the bar is {cosine_bar:.0e}): {figures.golden_meaning}. "
+        f"{same} of {len(figures.deviations)} bit-identical."
+    )
 
 
 def language_verdict(row: LanguageRow) -> str:

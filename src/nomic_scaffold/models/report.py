@@ -146,6 +146,8 @@ class Figures(Boundary):
     cause: Cause | None = None
     made_by: dict[str, str] = Field(default_factory=dict)
     """What made the vectors: runtime, engine, device, dtype, library versions."""
+    golden_meaning: str = ""
+    """Whether the deviations from the golden vectors are normal, in plain words; empty when there are none."""
     golden_made_by: dict[str, str] = Field(default_factory=dict)
     """What made the golden vectors that they were held against."""
 
