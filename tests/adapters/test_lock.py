@@ -106,6 +106,24 @@ def test_a_package_that_the_channel_took_back_is_replaced(here: Site) -> None:
     assert versions(here)["numpy"] == "2.0.0"
 
 
+def test_a_requirement_that_names_another_channel_moves_the_package_there(
+    here: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records.write(here.folder / "bio", [Record(name="rich", version="13.0", depends=("python", "pygments >=2"))])
+    forge = "https://conda.anaconda.org"
+    mirrors = f"{forge}/conda-forge={here.served.url} {forge}/bioconda={here.served.url}/bio"
+    monkeypatch.setenv("NOMIC_SCAFFOLD_MIRRORS", mirrors)
+    here.edit("environment.yml", "- conda-forge", "- conda-forge\n  - bioconda")
+    here.lock()
+    here.edit("environment.yml", "- rich", "- bioconda::rich")
+    here.lock()
+    found = {package.name: package.url for package in conda_lock.parse(here.text()).on(Platform.LINUX_64)}
+    assert found["rich"].startswith(f"{forge}/bioconda/")
+    assert found["numpy"].startswith(f"{forge}/conda-forge/")
+    here.edit("environment.yml", "numpy >=2", "numpy >=2.0")
+    assert {item.changed for item in here.lock().variants} == {0}
+
+
 def test_nothing_is_solved_when_nothing_changed(here: Site) -> None:
     here.lock()
     here.served.requests.clear()

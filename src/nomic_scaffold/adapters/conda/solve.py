@@ -194,7 +194,17 @@ async def _known(request: Request, gateway: Gateway, source: Source) -> list[Rep
     from rattler import MatchSpec
 
     inputs = request.inputs
-    kept = [package for package in request.keep if package.manager == "conda"]
+    # rattler prefers a kept record even where the requirement names another channel.
+    elsewhere = {
+        str(spec.name.normalized): spec.channel.base_url.rstrip("/") + "/"
+        for spec in _specs(inputs.requirements)
+        if spec.name is not None and spec.channel is not None
+    }
+    kept = [
+        package
+        for package in request.keep
+        if package.manager == "conda" and package.url.startswith(elsewhere.get(package.name, ""))
+    ]
     urls = {package.url for package in kept}
     try:
         found = await gateway.query(
