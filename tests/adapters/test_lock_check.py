@@ -14,8 +14,11 @@ from pathlib import Path
 import pytest
 
 from nomic_scaffold.adapters.lock_files import check
+from nomic_scaffold.formats import pylock
 from nomic_scaffold.formats.pylock_digest import inputs_digest
+from nomic_scaffold.models.lock import PypiFile, PypiLock, PypiPackage
 from tests.support.locking import Site, site
+from tests.support.records import Record
 from tests.support.server import Fault
 
 
@@ -70,7 +73,7 @@ def test_what_no_solve_depends_on_leaves_a_lock_fresh(locked: Site, path: str, o
         ),
         pytest.param(
             *("environment.yml", "  - numpy >=2\n", ""),
-            "environment.yml: 'numpy >=2' is locked, but no longer there",
+            "environment.yml:4: 'numpy >=2' is locked, but no longer there",
             id="one less",
         ),
         pytest.param(
@@ -90,8 +93,27 @@ def test_what_no_solve_depends_on_leaves_a_lock_fresh(locked: Site, path: str, o
         ),
         pytest.param(
             *("scaffold.toml", '"osx-arm64", "win-64"]', '"win-64"]'),
-            "conda-lock.yml: holds osx-arm64, which scaffold.toml does not name",
+            "scaffold.toml:4: conda-lock.yml holds osx-arm64, which is not named here",
             id="a platform less",
+        ),
+        pytest.param(
+            *(
+                "scaffold.toml",
+                '"linux-aarch64", "win-64"]\nrequirements = { all = ["pytorch * cuda',
+                '"linux-aarch64", "osx-arm64", "win-64"]\nrequirements = { all = ["pytorch * cuda',
+            ),
+            "scaffold.toml:8: locks/cuda.conda-lock.yml lacks osx-arm64",
+            id="a platform more",
+        ),
+        pytest.param(
+            *("scaffold.toml", '__linux = "5.10", __glibc = "2.28" }', '__linux = "5.10", __glibc = "2.31" }'),
+            "scaffold.toml:14: '__glibc 2.31 0' is locked with '__glibc 2.28 0'",
+            id="a virtual package of one platform",
+        ),
+        pytest.param(
+            *("scaffold.toml", 'all = ["pytorch * cuda*"]', "all = []"),
+            "scaffold.toml:9: 'pytorch * cuda*' is locked, but no longer there",
+            id="a variant's requirement less",
         ),
         pytest.param(
             *("scaffold.toml", "requirements = []", 'requirements = ["numpy"]'),
@@ -138,11 +160,72 @@ def test_what_is_missing_is_named(locked: Site, path: str, words: str) -> None:
     assert [str(finding) for finding in check(locked.root)] == [words]
 
 
+def test_what_is_left_of_a_variant_that_went_is_named(locked: Site) -> None:
+    text = locked.text("scaffold.toml")
+    start, end = text.index("[variants.cuda]"), text.index("[virtual-packages]")
+    (locked.root / "scaffold.toml").write_text(text[:start] + text[end:])
+    assert [str(finding) for finding in check(locked.root)] == [
+        "scaffold.toml:3: locks/cuda.conda-lock.yml (and 8 more files) is of a variant or platform "
+        "that is not named here"
+    ]
+    locked.lock()
+    assert check(locked.root) == ()
+
+
+def test_an_explicit_file_from_before_an_upgrade_is_found_and_written_again(locked: Site) -> None:
+    name = "locks/explicit/linux-64-cpu.sha256.txt"
+    before = locked.text(name)
+    locked.publish(Record(name="numpy", version="2.3.0", build="py313_9", depends=("python",), day=200))
+    locked.lock(upgrade=("numpy",))
+    assert check(locked.root) == ()
+    after = locked.text(name)
+    (locked.root / name).write_text(before)
+    assert [str(finding) for finding in check(locked.root)] == [f"{name}: is not made from the lock"]
+    assert locked.lock().written == (name,)
+    assert locked.text(name) == after
+
+
+PYLOCK = pylock.write(
+    PypiLock(
+        requires_python=">=3.11",
+        inputs_digest=inputs_digest((), "3.11"),
+        packages=(
+            PypiPackage(
+                name="tea",
+                version="1.0",
+                marker=None,
+                files=(PypiFile(filename="tea-1.0-py3-none-any.whl", sha256="ab" * 32, size=7),),
+            ),
+        ),
+    )
+)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        pytest.param(
+            'version = "1.0"', '<<<<<<< ours\nversion = "1.0"\n=======\nversion = "1.1"\n>>>>>>> theirs', id="conflict"
+        ),
+        pytest.param("inputs-digest", "<<<<<<< ours\ninputs-digest", id="conflict in the table"),
+        pytest.param("ab" * 32, "cd" * 32, id="another hash"),
+    ],
+)
+def test_a_pypi_lock_that_was_edited_or_is_in_conflict_is_not_fresh(locked: Site, old: str, new: str) -> None:
+    path = locked.root / "locks" / "pylock.toml"
+    path.write_text(PYLOCK, encoding="utf-8", newline="\n")
+    assert check(locked.root) == ()
+    path.write_text(PYLOCK.replace(old, new), encoding="utf-8", newline="\n")
+    assert [str(finding) for finding in check(locked.root)] == [
+        "locks/pylock.toml: is not what was resolved: an edit by hand, or a merge conflict"
+    ]
+
+
 def test_a_pip_section_that_waits_makes_a_lock_incomplete(locked: Site) -> None:
     locked.edit("environment.yml", "  - numpy >=2\n", "  - numpy >=2\n  - pip\n  - pip:\n      - nomic\n")
     locked.lock()
     assert [str(finding) for finding in check(locked.root)] == [
-        f"{path}: incomplete: the pip section of environment.yml is not locked for {platforms}"
+        f"environment.yml:9: {path} is incomplete: the pip section is not locked for {platforms}"
         for path, platforms in (
             ("conda-lock.yml", "linux-64, linux-aarch64, osx-arm64, win-64"),
             ("locks/cuda.conda-lock.yml", "linux-64, linux-aarch64, win-64"),

@@ -223,7 +223,9 @@ def test_an_explicit_file_lists_every_conda_package_once_in_an_order_of_its_own(
     found: list[LockedPackage], shuffle: random.Random
 ) -> None:
     found = [package for package in unique(found) if package.platform is Platform.LINUX_64]
-    record = LockRecord(platform=Platform.LINUX_64, digest="0" * 64, inputs=(), packages="", solver="s", pypi="none")
+    record = LockRecord(
+        platform=Platform.LINUX_64, digest="0" * 64, inputs=(), packages="1" * 64, solver="s", pypi="none"
+    )
     other = list(found)
     shuffle.shuffle(other)
     for sha256 in (False, True):
@@ -233,7 +235,7 @@ def test_an_explicit_file_lists_every_conda_package_once_in_an_order_of_its_own(
         assert rows is not None
         conda = [package for package in found if package.manager == "conda"]
         assert sorted(rows) == sorted((p.url, (p.sha256 if sha256 else p.md5) or "") for p in conda)
-        assert explicit.digest_of(text) == "0" * 64
+        assert explicit.made_from(text) == ("0" * 64, record.packages)
 
 
 @settings(max_examples=15)

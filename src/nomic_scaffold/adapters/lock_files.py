@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +16,7 @@ from nomic_scaffold.formats import conda_lock, explicit, lock_check, lock_header
 from nomic_scaffold.formats.environment_yml import NAME as ENVIRONMENT
 from nomic_scaffold.formats.lock_check import Finding, Head
 from nomic_scaffold.formats.lock_inputs import SCAFFOLD
-from nomic_scaffold.formats.pylock_digest import inputs_digest, recorded
+from nomic_scaffold.formats.pylock_digest import altered, inputs_digest, recorded
 from nomic_scaffold.models.lock import (
     SIZES_PATH,
     LockedPackage,
@@ -30,6 +30,8 @@ from nomic_scaffold.models.progress import Progress
 from nomic_scaffold.models.variant import Accelerator, Platform
 
 PYLOCK = "locks/pylock.toml"
+_MARK = "Made by: nomic-scaffold lock"
+"""Stands in the first lines of every text that this module writes, and in no file that people write."""
 STATE = ".nomic-scaffold"
 """Folder of a project that git ignores."""
 _WAIT = 600.0
@@ -82,14 +84,12 @@ def write(root: Path, files: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(changed)
 
 
-def remove(root: Path, names: Mapping[str, str]) -> tuple[str, ...]:
-    """Remove derived files whose text holds the mark that says so; give the paths that went."""
+def remove(root: Path, names: Iterable[str]) -> tuple[str, ...]:
+    """Remove files; give the paths that went."""
     gone = []
-    for name, mark in names.items():
-        text = derived_text(root / name)
-        if text is not None and mark in text:
-            (root / name).unlink()
-            gone.append(name)
+    for name in names:
+        (root / name).unlink()
+        gone.append(name)
     return tuple(gone)
 
 
@@ -178,8 +178,10 @@ def check(root: Path) -> tuple[Finding, ...]:
         name: conda_lock.package_digests(derived_text(root / LockPaths(accelerator=name).lock) or "") for name in heads
     }
     found = list(lock_check.compare(inputs, heads, texts, digests=digests))
-    if not found:
-        found += _derived_findings(root, inputs)
+    if all(finding.kind == "incomplete" for finding in found):
+        found += _derived_findings(root, inputs, heads)
+    if not any(finding.kind == "changed" for finding in found):
+        found += _leftover_findings(root, inputs, texts[SCAFFOLD])
     requirements, python = lock_inputs.pypi(texts[SCAFFOLD])
     text = derived_text(root / PYLOCK)
     if text is None:
@@ -188,6 +190,9 @@ def check(root: Path) -> tuple[Finding, ...]:
         message = f"[pypi] is not what {PYLOCK} was made from"
         line = lock_check.line_with(texts[SCAFFOLD], "[pypi]")
         found.append(Finding(kind="changed", message=message, file=SCAFFOLD, line=line, lock=PYLOCK))
+    elif altered(text):
+        message = "is not what was resolved: an edit by hand, or a merge conflict"
+        found.append(Finding(kind="foreign", message=message, file=PYLOCK, lock=PYLOCK))
     return tuple(found)
 
 
@@ -207,16 +212,44 @@ def sources(inputs: Sequence[LockInputs]) -> dict[str, str]:
     return made
 
 
-def _derived_findings(root: Path, inputs: Sequence[LockInputs]) -> list[Finding]:
+def leftovers(root: Path, inputs: Sequence[LockInputs]) -> tuple[str, ...]:
+    """Find files of earlier locks, of platforms and variants that scaffold.toml no longer names."""
+    wanted = {f"{item.accelerator} {item.platform}" for item in inputs}
+    names: list[str] = []
+    for accelerator in Accelerator:
+        paths = LockPaths(accelerator=accelerator)
+        if accelerator not in accelerators(inputs):
+            names += [paths.lock, paths.environment, paths.virtual_packages]
+        gone = [platform for platform in Platform if f"{accelerator} {platform}" not in wanted]
+        names += [paths.explicit(platform, sha256=kind) for platform in gone for kind in (False, True)]
+    return tuple(name for name in names if _MARK in (derived_text(root / name) or ""))
+
+
+def _leftover_findings(root: Path, inputs: Sequence[LockInputs], scaffold: str) -> list[Finding]:
+    names = leftovers(root, inputs)
+    if not names:
+        return []
+    more = f" (and {len(names) - 1} more files)" if len(names) > 1 else ""
+    message = f"{names[0]}{more} is of a variant or platform that is not named here"
+    line = lock_check.line_with(scaffold, "[variants.")
+    return [Finding(kind="derived", message=message, file=SCAFFOLD, line=line, lock=names[0])]
+
+
+def _derived_findings(root: Path, inputs: Sequence[LockInputs], heads: Mapping[Accelerator, Head]) -> list[Finding]:
     """Look at the files that are made from the locks and from scaffold.toml."""
     found = []
     for name, text in sources(inputs).items():
         if derived_text(root / name) != text:
             found.append(Finding(kind="derived", message="is not what scaffold.toml gives", file=name, lock=name))
+    records = {
+        (accelerator, record.platform): (record.digest, record.packages)
+        for accelerator, head in heads.items()
+        for record in (() if isinstance(head, str) else head)
+    }
     for item in inputs:
         for sha256 in (False, True):
             name = LockPaths(accelerator=item.accelerator).explicit(item.platform, sha256=sha256)
-            there = derived_text(root / name)
-            if there is None or explicit.digest_of(there) != lock_inputs.digest(lock_inputs.lines(item)):
+            made = explicit.made_from(derived_text(root / name) or "")
+            if made is None or made != records.get((item.accelerator, item.platform)):
                 found.append(Finding(kind="derived", message="is not made from the lock", file=name, lock=name))
     return found

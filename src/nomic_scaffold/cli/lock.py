@@ -162,7 +162,8 @@ def _tell(result: LockResult) -> None:
             f"{item.id:<{width}}  {item.outcome:<6}  {item.packages:>3} packages  "
             f"{item.size / 1e6:>6.0f} MB  {moved}{without}"
         )
-    click.echo(f"{len(result.written)} files written" if result.written else "nothing to write", err=True)
+    count = len(result.written)
+    click.echo(f"{count} file{'' if count == 1 else 's'} written" if count else "nothing to write", err=True)
 
 
 def _json(result: LockResult) -> dict[str, object]:

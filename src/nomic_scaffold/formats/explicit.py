@@ -22,6 +22,7 @@ def render(packages: Sequence[LockedPackage], record: LockRecord, *, source: str
         f"# Made by: nomic-scaffold lock, from {source}.  Don't edit.",
         f"# platform: {record.platform}",
         f"# inputs: sha256:{record.digest}",
+        f"# packages: sha256:{record.packages}",
         "@EXPLICIT",
         *(f"{package.url}#{f'sha256:{package.sha256}' if sha256 else package.md5}" for package in _ordered(conda)),
         *(f"# pip {package.name} @ {package.url}#sha256={package.sha256}" for package in pip),
@@ -40,10 +41,10 @@ def parse(text: str) -> tuple[tuple[str, str], ...] | None:
     return tuple((match["url"], match["hash"]) for match in found if match)
 
 
-def digest_of(text: str) -> str | None:
-    """Read the digest of the inputs from the head of a file of this tool."""
-    match = re.search(r"(?m)^# inputs: sha256:([0-9a-f]{64})$", text[:1000])
-    return match[1] if match else None
+def made_from(text: str) -> tuple[str, str] | None:
+    """Read from the head of a file of this tool the digests of the lock's inputs and packages; None without them."""
+    match = re.search(r"(?m)^# inputs: sha256:([0-9a-f]{64})\n# packages: sha256:([0-9a-f]{64})$", text[:1000])
+    return (match[1], match[2]) if match else None
 
 
 def _ordered(packages: Iterable[LockedPackage]) -> list[LockedPackage]:

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from nomic_scaffold.formats import lock_inputs
+from nomic_scaffold.formats.environment_yml import NAME as ENVIRONMENT
 from nomic_scaffold.formats.lock_url import without_credentials
-from nomic_scaffold.models.lock import LockInputs, LockPaths, LockRecord, Requirement
+from nomic_scaffold.formats.toml_lines import line_of
+from nomic_scaffold.models.lock import LockInputs, LockPaths, LockRecord
 from nomic_scaffold.models.variant import Accelerator, Platform
 
 Head = tuple[LockRecord, ...] | Literal["missing", "foreign"]
@@ -78,13 +80,16 @@ def _lock(
         return
     records = {record.platform: record for record in head}
     incomplete: list[str] = []
-    for platform in records.keys() - {item.platform for item in inputs}:
-        message = f"holds {platform}, which scaffold.toml does not name"
-        yield Finding(kind="changed", message=message, file=lock, lock=lock)
+    scaffold = texts.get(lock_inputs.SCAFFOLD, "")
+    named = line_of(scaffold, ["variants", inputs[0].accelerator, "platforms"])
+    for platform in sorted(records.keys() - {item.platform for item in inputs}):
+        message = f"{lock} holds {platform}, which is not named here"
+        yield Finding(kind="changed", message=message, file=lock_inputs.SCAFFOLD, line=named, lock=lock)
     for item in inputs:
         record = records.get(item.platform)
         if record is None:
-            yield Finding(kind="missing", message=f"lacks {item.platform}", file=lock, lock=lock)
+            message = f"{lock} lacks {item.platform}"
+            yield Finding(kind="missing", message=message, file=lock_inputs.SCAFFOLD, line=named, lock=lock)
             continue
         if record.digest != lock_inputs.digest(record.inputs):
             yield Finding(kind="foreign", message="its head was edited by hand", file=lock, lock=lock)
@@ -99,8 +104,9 @@ def _lock(
         if item.pip and record.pypi != "locked":
             incomplete.append(item.platform)
     if incomplete:
-        message = f"incomplete: the pip section of environment.yml is not locked for {', '.join(incomplete)}"
-        yield Finding(kind="incomplete", message=message, file=lock, lock=lock)
+        message = f"{lock} is incomplete: the pip section is not locked for {', '.join(incomplete)}"
+        line = line_with(texts.get(ENVIRONMENT, ""), "pip:")
+        yield Finding(kind="incomplete", message=message, file=ENVIRONMENT, line=line, lock=lock)
 
 
 def _changes(inputs: LockInputs, record: LockRecord, lock: str, texts: Mapping[str, str]) -> Iterable[Finding]:
@@ -113,12 +119,14 @@ def _changes(inputs: LockInputs, record: LockRecord, lock: str, texts: Mapping[s
         old = next((other for other, subject in gone.items() if subject == _subject(line)), None)
         if old is not None:
             del gone[old]
-        file, number = _place(line, places.get(line), texts)
+        requirement = places.get(line)
+        file, number = (requirement.file, requirement.line) if requirement else _place(line, inputs, texts)
         was = f"locked with {_shown(old)!r}" if old else "not in the lock"
         yield Finding(kind="changed", message=f"{_shown(line)!r} is {was}", file=file, line=number, lock=lock)
     for line in gone:
-        file, _ = _place(line, None, {})
-        yield Finding(kind="changed", message=f"{_shown(line)!r} is locked, but no longer there", file=file, lock=lock)
+        file, number = _place(line, inputs, texts)
+        message = f"{_shown(line)!r} is locked, but no longer there"
+        yield Finding(kind="changed", message=message, file=file, line=number, lock=lock)
 
 
 def _subject(line: str) -> tuple[str, ...]:
@@ -138,16 +146,28 @@ def _shown(line: str) -> str:
     return without_credentials(rest.partition(" ")[2] if kind in ("conda", "pip", "channel") else rest)
 
 
-def _place(line: str, requirement: Requirement | None, texts: Mapping[str, str]) -> tuple[str, int | None]:
-    if requirement is not None:
-        return requirement.file, requirement.line
+def _place(line: str, inputs: LockInputs, texts: Mapping[str, str]) -> tuple[str, int | None]:
+    """Find where a line stands, or the list or table where it would stand."""
     kind, _, rest = line.partition(" ")
-    if kind in ("conda", "pip"):
-        return rest.partition(" ")[0], None
-    file, word = (
-        ("environment.yml", rest.partition(" ")[2]) if kind == "channel" else ("scaffold.toml", rest.split()[0])
-    )
-    return file, line_with(texts.get(file, ""), word)
+    if kind == "channel":
+        text = texts.get(ENVIRONMENT, "")
+        return ENVIRONMENT, line_with(text, rest.partition(" ")[2]) or line_with(text, "channels:")
+    file = lock_inputs.SCAFFOLD if kind == "virtual" else rest.partition(" ")[0]
+    text = texts.get(file, "")
+    if kind == "virtual":
+        return file, _virtual_line(text, rest.split()[0], inputs)
+    if file == ENVIRONMENT:
+        return file, (line_with(text, "pip:") if kind == "pip" else None) or line_with(text, "dependencies:")
+    return file, line_of(text, ["variants", inputs.accelerator, "requirements"])
+
+
+def _virtual_line(text: str, name: str, inputs: LockInputs) -> int | None:
+    """Find the variant's own line of a virtual package, else the platform's, else the table."""
+    of_variant = line_of(text, ["variants", inputs.accelerator, "virtual-packages", name])
+    of_platform = line_of(text, ["virtual-packages", inputs.platform, name])
+    rows = text.splitlines()
+    holding = (line for line in (of_variant, of_platform) if line is not None and name in rows[line - 1])
+    return next(holding, of_platform)
 
 
 def line_with(text: str, word: str) -> int | None:

@@ -1,4 +1,4 @@
-"""The comment at the head of a lock: what made it, from which inputs, per platform. `lock --check` reads only this."""
+"""The comment at the head of a lock: what made it, from which inputs, and the digest of each platform's packages."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def render(accelerator: Accelerator, records: Sequence[LockRecord]) -> str:
     rows = [
         "Made by: nomic-scaffold lock",
         "Don't edit: change environment.yml or scaffold.toml, then run that command again.",
-        "Install with `nomic-scaffold install`, or with conda-lock, micromamba or pixi (docs/how-to/locks.md).",
+        "Install with `nomic-scaffold install`, or with conda-lock or micromamba (docs/how-to/locks.md).",
         "conda-lock agrees that it is fresh:",
         f"  conda-lock lock --check-input-hash -f environment.yml -f {paths.environment}"
         f" --virtual-package-spec {paths.virtual_packages} --lockfile {paths.lock}",

@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 from pydantic import ConfigDict, Field, ValidationError
 
 from nomic_scaffold.errors import InputError
+from nomic_scaffold.formats.pylock_digest import TABLE, body_digest
 from nomic_scaffold.formats.pylock_digest import inputs_digest as inputs_digest  # the fast part
 from nomic_scaffold.models.boundary import Boundary
 from nomic_scaffold.models.lock import PypiFile, PypiLock, PypiPackage
@@ -64,6 +65,7 @@ class _Package(_Keyed):
 
 class _OurTool(_Keyed):
     inputs_digest: str = Field(pattern=r"^[0-9a-f]{64}$")
+    body_digest: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
     exclude_newer: str | None = Field(default=None, pattern=r"^\d{4}-\d{2}-\d{2}$")
 
 
@@ -117,9 +119,12 @@ def parse(text: str, *, path: str = NAME) -> PypiLock:
 
 def write(lock: PypiLock) -> str:
     """Write a lock; the same lock gives the same bytes, and no line names an index or a URL."""
-    made_from = f'\n[tool.nomic-scaffold]\ninputs-digest = "{lock.inputs_digest}"\n' if lock.inputs_digest else ""
-    day = f'exclude-newer = "{lock.exclude_newer}"\n' if made_from and lock.exclude_newer else ""
-    return f"{_HEADER}{_body(lock)}{made_from}{day}"
+    body = f"{_HEADER}{_body(lock)}"
+    if not lock.inputs_digest:
+        return body
+    day = f'exclude-newer = "{lock.exclude_newer}"\n' if lock.exclude_newer else ""
+    digests = f'inputs-digest = "{lock.inputs_digest}"\nbody-digest = "{body_digest(body)}"\n'
+    return f"{body}{TABLE}{digests}{day}"
 
 
 def _body(lock: PypiLock) -> str:

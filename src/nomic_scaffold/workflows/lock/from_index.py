@@ -12,7 +12,7 @@ from nomic_scaffold.adapters.lock_files import PYLOCK
 from nomic_scaffold.errors import UnavailableError
 from nomic_scaffold.formats.lock_inputs import SCAFFOLD, pypi
 from nomic_scaffold.formats.names import normal_name
-from nomic_scaffold.formats.pylock_digest import cutoff, inputs_digest, names, recorded
+from nomic_scaffold.formats.pylock_digest import altered, cutoff, inputs_digest, names, recorded
 from nomic_scaffold.models.progress import Progress
 from nomic_scaffold.workflows.lock.plan import Variant
 from nomic_scaffold.workflows.lock.wanted import Wanted
@@ -58,7 +58,8 @@ def pylock(root: Path, wanted: Wanted, missing: list[str], progress: Progress) -
     """Resolve locks/pylock.toml beside the old one, which stays until everything is written."""
     requirements, python = pypi(lock_files.read_text(root / SCAFFOLD))
     before = lock_files.derived_text(root / PYLOCK)
-    fresh = before is not None and recorded(before) == inputs_digest(requirements, python)
+    edited = before is not None and altered(before)
+    fresh = before is not None and not edited and recorded(before) == inputs_digest(requirements, python)
     day = wanted.exclude_newer.isoformat() if wanted.exclude_newer else None
     asked = wanted.fresh or (day is not None and day != cutoff(before or ""))
     if fresh and not asked and not set(map(normal_name, wanted.upgrade)) & names(before or ""):
@@ -81,16 +82,14 @@ def pylock(root: Path, wanted: Wanted, missing: list[str], progress: Progress) -
                 exclude_newer=wanted.exclude_newer,
             )
         except UnavailableError as error:
-            missing.append(_pylock_waits(error, there=before is not None, fresh=fresh))
+            if fresh:
+                missing.append(f"{PYLOCK} could not be renewed ({_short(error)}): it stays as it was")
+                return {}
+            state = "is not what was resolved" if edited else "is still what [pypi] of scaffold.toml asked for before"
+            state = state if before is not None else "is not locked yet"
+            missing.append(f"{PYLOCK} {state} ({_short(error)}): nomic-scaffold lock mends that")
             return {}
         return {PYLOCK: destination.read_text(encoding="utf-8")}
-
-
-def _pylock_waits(error: UnavailableError, *, there: bool, fresh: bool) -> str:
-    if fresh:
-        return f"{PYLOCK} could not be renewed ({_short(error)}): it stays as it was"
-    state = "is still what [pypi] of scaffold.toml asked for before" if there else "is not locked yet"
-    return f"{PYLOCK} {state} ({_short(error)}): nomic-scaffold lock {'renews' if there else 'adds'} it"
 
 
 def _without_index(todo: Sequence[Variant], wanted: Wanted, error: UnavailableError) -> Iterator[str]:

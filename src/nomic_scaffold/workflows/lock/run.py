@@ -16,15 +16,13 @@ from nomic_scaffold.formats.lock_inputs import SCAFFOLD, pypi
 from nomic_scaffold.formats.lock_url import has_credentials, holds_credentials
 from nomic_scaffold.models.lock import LockInputs, LockPaths
 from nomic_scaffold.models.progress import Progress
-from nomic_scaffold.models.variant import Accelerator, Platform
+from nomic_scaffold.models.variant import Accelerator
 from nomic_scaffold.workflows.lock.from_index import pip_sections, pylock
 from nomic_scaffold.workflows.lock.plan import OldLock, Variant, named, plan, read_old
 from nomic_scaffold.workflows.lock.wanted import LockedVariant, LockResult, Wanted
 
 if TYPE_CHECKING:
     from nomic_scaffold.adapters.conda.content_hash import ContentHashes
-
-_MARK = "Made by: nomic-scaffold lock"
 
 
 def lock(root: Path, wanted: Wanted, *, progress: Progress) -> LockResult:
@@ -47,7 +45,7 @@ def lock(root: Path, wanted: Wanted, *, progress: Progress) -> LockResult:
         made = _locks(root, inputs, variants, old, derived, wanted, missing, progress)
         written = lock_files.write(root, {**files, **derived, **made})
         if wanted.everything:
-            written += lock_files.remove(root, dict.fromkeys(_leftovers(root, {*derived, *made}), _MARK))
+            written += lock_files.remove(root, lock_files.leftovers(root, inputs))
     return LockResult(variants=tuple(map(_told, variants)), written=written, missing=tuple(missing))
 
 
@@ -164,15 +162,6 @@ def _refuse_mixtures(variants: Iterable[Variant]) -> None:
                     path=SCAFFOLD,
                     hint=f'pin it in [variants.{want}.requirements], e.g. "pytorch * {want}*"',
                 )
-
-
-def _leftovers(root: Path, made: set[str]) -> Iterator[str]:
-    """Find files of earlier locks, of platforms and variants that scaffold.toml no longer names."""
-    for accelerator in Accelerator:
-        paths = LockPaths(accelerator=accelerator)
-        names = [paths.lock, paths.environment, paths.virtual_packages]
-        names += [paths.explicit(platform, sha256=kind) for platform in Platform for kind in (False, True)]
-        yield from (name for name in names if name not in made and (root / name).is_file())
 
 
 def _told(variant: Variant) -> LockedVariant:
