@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import os
 import random
 import shutil
@@ -20,8 +21,8 @@ import pytest
 from nomic_scaffold.errors import HashMismatchError, InputError, UnavailableError
 from nomic_scaffold.models.lock import LockedPackage
 from tests.support.channel import locked, mirrored, tiny_channel, tiny_packages, write
-from tests.support.conda_environment import TINY, Bench, needs_linux
-from tests.support.conda_package import Package
+from tests.support.conda_environment import TINY, Bench, needs_linux, rewrite
+from tests.support.conda_package import PLACEHOLDER, Package
 from tests.support.server import Fault, Served, serve
 
 pytestmark = needs_linux
@@ -286,6 +287,16 @@ def member(name: str, *, kind: bytes = tarfile.REGTYPE, target: str = "") -> tup
     return info, b"evil" if kind == tarfile.REGTYPE else b""
 
 
+def content(name: str, data: bytes) -> tuple[tarfile.TarInfo, bytes]:
+    return tarfile.TarInfo(name), data
+
+
+def decoy(package: Package, name: str, real: object, shown: object) -> None:
+    """Put `real` where installers read it, and `shown` where a careless look takes it for the same."""
+    package.info[f"info/{name}"] = json.dumps(real).encode()
+    package.raw_info.append(content(name, json.dumps(shown).encode()))
+
+
 def hostile(change: Callable[[Package], object]) -> Package:
     package = Package("hostile", "1.0", "0", "noarch", noarch="python", depends=["python"])
     package.add("site-packages/hostile.py", b"x = 1\n")
@@ -308,6 +319,36 @@ ATTACKS: dict[str, Callable[[Package], object]] = {
     "a listed path outside": lambda p: p.add("../../../evil", b"evil"),
     "a path outside after mapping": lambda p: p.add("site-packages/../../../../evil", b"evil"),
     "a program outside": lambda p: p.entry_points.append("../../../evil = hostile:main"),
+    "a list of files beside a decoy": lambda p: decoy(
+        p,
+        "paths.json",
+        {"paths": [{"_path": "../../../evil", "path_type": "hardlink", "sha256": "0" * 64, "size_in_bytes": 6}]},
+        {"paths": []},
+    ),
+    "a list of programs beside a decoy": lambda p: decoy(
+        p, "link.json", {"noarch": {"entry_points": ["../../../evil = hostile:main"]}}, {"noarch": {}}
+    ),
+    "a list of files twice": lambda p: p.raw_info.append(content("info/paths.json", b'{"paths": []}')),
+    "a list of files among the files": lambda p: p.raw_members.append(content("info/./paths.json", b'{"paths": []}')),
+    "a list of files in upper case": lambda p: p.raw_members.append(content("INFO/paths.json", b'{"paths": []}')),
+    "a link that a folder of its name hides": lambda p: p.raw_members.extend(
+        [
+            member("out", kind=tarfile.SYMTYPE, target="../../.."),
+            member("out/evil"),
+            member("out", kind=tarfile.DIRTYPE),
+        ]
+    ),
+    "a file through a link inside": lambda p: p.raw_members.extend(
+        [member("in", kind=tarfile.SYMTYPE, target="site-packages"), member("in/evil")]
+    ),
+    "a link through a link": lambda p: p.links.update({"d1/d2/c": "../..", "d1/d2/c/out": "../../.."}),
+    "a link that turns round behind a link": lambda p: p.links.update({"a/b/up": "..", "a/out": "b/up/../../../evil"}),
+    "a hard link to a link": lambda p: p.raw_members.extend(
+        [
+            member("a/b/l", kind=tarfile.SYMTYPE, target="../../x"),
+            member("out", kind=tarfile.LNKTYPE, target="a/b/l"),
+        ]
+    ),
     "code in a program": lambda p: p.entry_points.append("run = hostile:main(); import os"),
 }
 
@@ -333,6 +374,41 @@ def test_a_package_that_reaches_outside_is_refused_before_it_is_unpacked(
     assert not list(playground.rglob("*evil*"))
     assert not Path("/tmp/nomic-scaffold-evil").exists()
     assert sorted(path.name for path in playground.iterdir()) == ["a"]
+
+
+def test_links_of_two_packages_that_lead_outside_together_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = Package("first", "1", "0"), Package("second", "1", "0", depends=["first"])
+    first.links["share/up/there"] = "../.."
+    second.links["share/out"] = "up/there/../.."
+    made = write(tmp_path / "channel", [first, second])
+    bench = Bench(tmp_path / "bench", locked(made, "second"))
+    with serve(made) as served:
+        for name, value in mirrored(served.url).items():
+            monkeypatch.setenv(name, value)
+        with pytest.raises(InputError, match="the package second is refused: its link 'share/out' leads to"):
+            bench.install()
+    assert not bench.prefix.exists()
+
+
+def test_a_package_from_before_paths_json_is_installed_and_proven(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = Package("elder", "1", "0", extension=".tar.bz2", lists="files")
+    package.add("share/elder.txt", f"at {PLACEHOLDER}\n".encode(), 0o644, "text")
+    package.add("share/plain.txt", b"plain\n")
+    package.links["share/link.txt"] = "plain.txt"
+    made = write(tmp_path / "channel", [package])
+    bench = Bench(tmp_path / "bench", locked(made, "elder"))
+    with serve(made) as served:
+        for name, value in mirrored(served.url).items():
+            monkeypatch.setenv(name, value)
+        bench.install()
+    assert bench.troubles(deep=True) == bench.troubles(deep=False) == {}
+    assert (bench.prefix / "share/elder.txt").read_text() == f"at {bench.prefix}\n"
+    rewrite(bench.prefix / "share/plain.txt", lambda data: data.upper())
+    assert bench.findings(deep=True) == {"share/plain.txt": "changed"}
 
 
 def test_a_package_under_another_name_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

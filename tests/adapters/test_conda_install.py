@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 
 from nomic_scaffold.adapters.conda.inspect import describe
 from nomic_scaffold.errors import InputError, UnavailableError, UsageError
+from nomic_scaffold.formats import conda_package
 from nomic_scaffold.models import witness
 from nomic_scaffold.models.lock import LockedPackage
 from tests.support.channel import PLACEHOLDER, interpreter_channel, locked, mirrored, tiny_channel
@@ -197,6 +199,34 @@ def test_an_edit_in_place_reaches_the_cache_and_the_next_install_mends_both(benc
     assert (other / "share/tiny/3/003.bin").read_bytes() != victim.read_bytes()
     assert bench.findings(deep=True) == {"share/tiny/3/003.bin": "changed"}
     bench.install(offline=True)
+    assert bench.troubles(deep=True) == {}
+
+
+def test_a_note_and_an_unpacked_package_forged_together_are_not_installed(bench: Bench) -> None:
+    """A note of what an archive holds lies in the cache, as easy to change as the files that it speaks of."""
+    shutil.rmtree(bench.prefix)
+    name = "share/tiny/run.sh"
+    rewrite(bench.cached("tiny-data") / name, lambda data: data.replace(b"exit 0", b"exit 1"))
+    place = next((bench.cache / "archives").glob("*/tiny-data-*")).parent / "manifest"
+    noted = conda_package.loads(place.read_bytes())
+    assert noted is not None
+    digest = hashlib.sha256((bench.cached("tiny-data") / name).read_bytes()).hexdigest()
+    files = (replace(file, sha256=digest) if file.path == name else file for file in noted.files)
+    place.write_bytes(conda_package.dumps(replace(noted, files=tuple(files))))
+    bench.install(offline=True)
+    assert b"exit 0" in (bench.prefix / name).read_bytes()
+    assert bench.troubles(deep=True) == {}
+
+
+def test_a_forged_list_of_an_unpacked_package_is_not_followed(bench: Bench) -> None:
+    """rattler links what the unpacked list says, wherever it leads."""
+    shutil.rmtree(bench.prefix)
+    rewrite(
+        bench.cached("tiny-data") / "info/paths.json",
+        lambda data: data.replace(b'"share/tiny/run.sh"', b'"../evil.sh"'),
+    )
+    bench.install(offline=True)
+    assert not (bench.root / "evil.sh").exists()
     assert bench.troubles(deep=True) == {}
 
 

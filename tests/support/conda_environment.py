@@ -58,6 +58,10 @@ class Bench:
     def cache(self) -> Path:
         return self.root / "pkgs"
 
+    def cached(self, name: str) -> Path:
+        """Say where a package is unpacked in the cache."""
+        return next(p.parent.parent for p in self.cache.glob(f"{name}-*/info/index.json"))
+
     def wanted(self, packages: tuple[LockedPackage, ...] | None = None) -> Wanted:
         return Wanted(
             packages=self.packages if packages is None else packages,

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from nomic_scaffold.errors import InputError
-from nomic_scaffold.formats.conda_package import Member, agrees, dumps, loads, manifest, placed, python_layout
+from nomic_scaffold.formats.conda_members import Member
+from nomic_scaffold.formats.conda_package import agrees, dumps, loads, manifest, placed, python_layout
 from nomic_scaffold.models.package import PackageManifest
 
 SHA = "ab" * 32

@@ -7,66 +7,18 @@ import json
 import re
 import shlex
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, cast
 
-from nomic_scaffold.errors import InputError
+from nomic_scaffold.formats.conda_members import Member, by_place, outside, plain, refusal
 from nomic_scaffold.models.package import EntryPoint, FileMode, Noarch, PackagedFile, PackageManifest, PythonLayout
 
-_VERSION = 1
+_VERSION = 2
 OLD_PLACEHOLDER = "/opt/anaconda1anaconda2anaconda3"
 """What `info/has_prefix` of old packages means when it names no placeholder."""
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
-    """One entry of a package's archive."""
-
-    name: str
-    kind: str
-    """`file`, `link` (symbolic), `hard` (a second name), `directory`, or `special`."""
-    size: int = 0
-    mode: int = 0o644
-    target: str = ""
-    """Of a link."""
-    sha256: str | None = None
-    """Of the content, where it was read."""
-
-
-def refuse_outside(members: Iterable[Member], *, package: str) -> None:
-    """Raise InputError for the first entry that could touch anything outside the folder it is unpacked into."""
-    for member in members:
-        if reason := _outside(member.name):
-            raise _refusal(package, f"its entry {member.name!r} {reason}")
-        match member.kind:
-            case "special":
-                raise _refusal(package, f"its entry {member.name!r} is a device or a pipe")
-            case "link":
-                if _outside(member.target, folder=member.name.rpartition("/")[0]):
-                    raise _refusal(package, f"its link {member.name!r} leads to {member.target!r}, outside the prefix")
-            case "hard":
-                if _outside(member.target):
-                    raise _refusal(package, f"its entry {member.name!r} is a link to {member.target!r}")
-
-
-def _outside(name: str, *, folder: str = "") -> str | None:
-    if name.startswith("/") or re.match(r"[A-Za-z]:", name):
-        return "is an absolute name"
-    if "\\" in name or "\0" in name:
-        return "has a backslash or a NUL in its name"
-    depth = 0
-    for part in (*folder.split("/"), *name.split("/")):
-        depth += {"..": -1, ".": 0, "": 0}.get(part, 1)
-        if depth < 0:
-            return "leads outside"
-    return None
-
-
-def _refusal(package: str, reason: str) -> InputError:
-    return InputError(
-        f"the package {package} is refused: {reason}",
-        hint="report it to the channel; to do without it, change environment.yml and run: nomic-scaffold lock",
-    )
+INFO = ("files", "has_prefix", "index.json", "link.json", "no_link", "no_softlink", "paths.json")
+"""What installers read of `info/`."""
 
 
 def manifest(info: Mapping[str, bytes], members: Iterable[Member], *, package: str) -> PackageManifest:
@@ -74,8 +26,7 @@ def manifest(info: Mapping[str, bytes], members: Iterable[Member], *, package: s
 
     Raises InputError for a package that would write outside its prefix, or whose parts contradict each other.
     """
-    by_name = {member.name: member for member in members}
-    refuse_outside(by_name.values(), package=package)
+    by_name = by_place(members, package=package)
     try:
         index = json.loads(info["index.json"])
         link = json.loads(info["link.json"]) if "link.json" in info else {}
@@ -90,9 +41,14 @@ def manifest(info: Mapping[str, bytes], members: Iterable[Member], *, package: s
             files=tuple(_file(entry, by_name, package) for entry in entries),
             entry_points=tuple(_entry_point(text, package) for text in points),
             site_packages=_site_packages(index, package),
+            info=_hashes(info),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise _refusal(package, f"its info folder can't be read ({type(error).__name__}: {error})") from error
+        raise refusal(package, f"its info folder can't be read ({type(error).__name__}: {error})") from error
+
+
+def _hashes(info: Mapping[str, bytes]) -> tuple[tuple[str, str], ...]:
+    return tuple((name, hashlib.sha256(info[name]).hexdigest()) for name in INFO if name in info)
 
 
 def _noarch(value: object) -> Noarch | None:
@@ -101,28 +57,28 @@ def _noarch(value: object) -> Noarch | None:
 
 def _site_packages(index: Mapping[str, Any], package: str) -> str | None:
     path = index.get("python_site_packages_path")
-    if path is not None and _outside(str(path)):
-        raise _refusal(package, f"its site-packages folder {path!r} leads outside")
+    if path is not None and outside(str(path)):
+        raise refusal(package, f"its site-packages folder {path!r} leads outside")
     return None if path is None else str(path)
 
 
 def _file(entry: Mapping[str, Any], members: Mapping[str, Member], package: str) -> PackagedFile:
     path = str(entry["_path"])
-    if reason := _outside(path):
-        raise _refusal(package, f"its file {path!r} {reason}")
-    member = members.get(path) or members.get(f"./{path}") or members.get(f"{path}/")
+    if reason := outside(path):
+        raise refusal(package, f"its file {path!r} {reason}")
+    member = members.get(plain(path))
     if entry["path_type"] == "directory":
         return PackagedFile(path, None, 0, member.mode if member else 0o755)
     if member is None:
-        raise _refusal(package, f"it lists {path!r} and does not hold it")
+        raise refusal(package, f"it lists {path!r} and does not hold it")
     if member.kind == "link":
         return PackagedFile(path, None, len(member.target.encode()), 0o777, link=member.target)
     size = int(entry.get("size_in_bytes", member.size))
     if member.kind == "file" and size != member.size:
-        raise _refusal(package, f"it says that {path!r} has {size} bytes, and holds {member.size}")
+        raise refusal(package, f"it says that {path!r} has {size} bytes, and holds {member.size}")
     digest = entry.get("sha256") or member.sha256
     if not isinstance(digest, str) or not re.fullmatch(r"[0-9a-f]{64}", digest):
-        raise _refusal(package, f"it gives no sha256 of {path!r}")
+        raise refusal(package, f"it gives no sha256 of {path!r}")
     placeholder = entry.get("prefix_placeholder")
     mode: FileMode | None = None
     if placeholder:
@@ -134,9 +90,9 @@ def _entry_point(text: str, package: str) -> EntryPoint:
     command, _, target = (part.strip() for part in text.partition("="))
     module, _, function = (part.strip() for part in target.partition(":"))
     if not re.fullmatch(r"[^/\\\0]+", command) or command in (".", ".."):
-        raise _refusal(package, f"its program {command!r} is no file name")
+        raise refusal(package, f"its program {command!r} is no file name")
     if not all(re.fullmatch(r"[\w.]+", part) for part in (module, function)):
-        raise _refusal(package, f"its program {command!r} calls {target!r}")
+        raise refusal(package, f"its program {command!r} calls {target!r}")
     return EntryPoint(command, module, function)
 
 
@@ -173,6 +129,8 @@ def agrees(noted: PackageManifest, info: Mapping[str, bytes]) -> bool:
             or index.get("python_site_packages_path") != noted.site_packages
         ):
             return False
+        if noted.info != _hashes(info):
+            return False
         if tuple(_entry_point(text, noted.name) for text in points) != noted.entry_points:
             return False
         return len(paths) == len(noted.files) and all(map(_same, paths, noted.files))
@@ -183,9 +141,13 @@ def agrees(noted: PackageManifest, info: Mapping[str, bytes]) -> bool:
 def _same(entry: Mapping[str, Any], file: PackagedFile) -> bool:
     if entry["_path"] != file.path or (entry.get("prefix_placeholder") or None) != file.placeholder:
         return False
-    if file.sha256 is None:
-        return entry["path_type"] != "hardlink" or file.link is not None
-    return entry.get("sha256") == file.sha256 and entry.get("size_in_bytes", file.size) == file.size
+    kind = "directory" if file.folder else "hardlink" if file.link is None else "softlink"
+    if entry["path_type"] != kind or file.sha256 is None:
+        return bool(entry["path_type"] == kind)
+    size, binary = entry.get("size_in_bytes", file.size), entry.get("file_mode") == "binary"
+    return (entry.get("sha256"), size) == (file.sha256, file.size) and (
+        file.placeholder is None or binary == (file.file_mode == "binary")
+    )
 
 
 def dumps(value: PackageManifest) -> bytes:
@@ -193,7 +155,7 @@ def dumps(value: PackageManifest) -> bytes:
     files = [[f.path, f.sha256, f.size, f.mode, f.link, f.placeholder, f.file_mode] for f in value.files]
     points = [[p.command, p.module, p.function] for p in value.entry_points]
     head = [_VERSION, value.name, value.version, value.build, value.noarch, value.site_packages]
-    body = json.dumps([head, points, files], ensure_ascii=False, separators=(",", ":")).encode()
+    body = json.dumps([head, points, files, value.info], ensure_ascii=False, separators=(",", ":")).encode()
     return hashlib.sha256(body).hexdigest().encode() + b"\n" + body
 
 
@@ -202,7 +164,7 @@ def loads(data: bytes) -> PackageManifest | None:
     digest, _, body = data.partition(b"\n")
     if hashlib.sha256(body).hexdigest().encode() != digest:
         return None
-    (version, name, package_version, build, noarch, site_packages), points, files = json.loads(body)
+    (version, name, package_version, build, noarch, site_packages), points, files, *more = json.loads(body)
     if version != _VERSION:
         return None
     return PackageManifest(
@@ -213,6 +175,7 @@ def loads(data: bytes) -> PackageManifest | None:
         tuple(PackagedFile(*file) for file in files),
         tuple(EntryPoint(*point) for point in points),
         site_packages,
+        tuple((name, digest) for name, digest in more[0]),
     )
 
 

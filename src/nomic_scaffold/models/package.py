@@ -26,6 +26,11 @@ class PackagedFile:
     """The text that stands for the prefix, when the file holds it."""
     file_mode: FileMode | None = None
 
+    @property
+    def folder(self) -> bool:
+        """Whether it is a folder."""
+        return self.sha256 is None and self.link is None
+
 
 @dataclass(frozen=True, slots=True)
 class EntryPoint:
@@ -48,6 +53,8 @@ class PackageManifest:
     entry_points: tuple[EntryPoint, ...] = ()
     site_packages: str | None = None
     """Where python keeps site-packages, when the python package says so itself."""
+    info: tuple[tuple[str, str], ...] = ()
+    """Files of `info/` that installers read -> sha256."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,13 +6,14 @@ environment is judged by: lock -> sha256 of the archive -> its list of files -> 
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import tarfile
 import zipfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
@@ -22,7 +23,7 @@ from nomic_scaffold.disk.atomic import write_bytes
 from nomic_scaffold.disk.bulk import sha256_files
 from nomic_scaffold.errors import InputError
 from nomic_scaffold.formats import conda_package
-from nomic_scaffold.formats.conda_package import Member
+from nomic_scaffold.formats.conda_members import Member, plain, refusal
 from nomic_scaffold.models.lock import LockedPackage
 from nomic_scaffold.models.package import PackageManifest
 
@@ -58,6 +59,17 @@ class Archives:
         except (OSError, ValueError):
             return None
 
+    def witnessed(self, package: LockedPackage, archive: Path | None = None) -> PackageManifest:
+        """Give what an archive whose hash is known to be right holds; a note made earlier counts if the archive agrees.
+
+        Raises InputError as `look` does.
+        """
+        place = archive or self.place(package)
+        noted = self.manifest(package)
+        if noted is not None and place.suffix == ".conda" and conda_package.agrees(noted, read_info(place)):
+            return noted
+        return self.look(package, place)
+
     def look(self, package: LockedPackage, archive: Path | None = None) -> PackageManifest:
         """Look into an archive whose hash is known to be right, and note what it holds.
 
@@ -73,8 +85,9 @@ class Archives:
         return found
 
     def note(self, package: LockedPackage, manifest: PackageManifest) -> None:
-        """Keep a manifest, so that the archive need not be read through again."""
-        write_bytes(self._manifest_place(package), conda_package.dumps(manifest))
+        """Keep a manifest, so that the archive need not be read through again. Without room for it, it will be."""
+        with suppress(OSError):
+            write_bytes(self._manifest_place(package), conda_package.dumps(manifest))
 
     def _manifest_place(self, package: LockedPackage) -> Path:
         return self.root / (package.sha256 or "") / "manifest"
@@ -118,7 +131,7 @@ def contents(archive: Path, wanted: set[str]) -> Iterator[tuple[str, bytes]]:
     """Read files out of an archive: (path, content) of those in `wanted`."""
     with _payload(archive) as tar:
         for entry in tar:
-            name = entry.name.removeprefix("./")
+            name = plain(entry.name)
             if name in wanted and entry.isreg():
                 file = tar.extractfile(entry)
                 assert file is not None
@@ -129,13 +142,15 @@ def _conda(archive: Path) -> tuple[dict[str, bytes], list[Member]]:
     with zipfile.ZipFile(archive) as parts:
         for name in parts.namelist():
             if "/" in name or "\\" in name:
-                raise InputError(f"the package {archive.name} is refused: it holds {name!r}", hint="report it")
+                raise refusal(archive.name, f"it holds {name!r}")
         info: dict[str, bytes] = {}
         members: list[Member] = []
         for part in ("info-", "pkg-"):
             with _unpacked(parts, part) as tar:
                 for entry in tar:
                     members.append(_member(entry))
+                    if (plain(entry.name).partition("/")[0] == "info") != (part == "info-"):
+                        raise refusal(archive.name, f"its entry {entry.name!r} is in the part {part}*")
                     if part == "info-" and entry.isreg():
                         _take_info(tar, entry, info)
     return info, members
@@ -146,15 +161,28 @@ def _tar_bz2(archive: Path) -> tuple[dict[str, bytes], list[Member]]:
     members: list[Member] = []
     with _payload(archive) as tar:
         for entry in tar:
-            members.append(_member(entry))
+            member = _member(entry)
             if entry.isreg():
                 _take_info(tar, entry, info)
+                # Packages from before paths.json give no hashes: the archive itself is the witness of its files.
+                if "paths.json" not in info and plain(entry.name).partition("/")[0] != "info":
+                    member = replace(member, sha256=_hash(tar, entry))
+            members.append(member)
     return info, members
 
 
+def _hash(tar: tarfile.TarFile, entry: tarfile.TarInfo) -> str:
+    file = tar.extractfile(entry)
+    assert file is not None
+    hasher = hashlib.sha256()
+    while block := file.read(1 << 20):
+        hasher.update(block)
+    return hasher.hexdigest()
+
+
 def _take_info(tar: tarfile.TarFile, entry: tarfile.TarInfo, info: dict[str, bytes]) -> None:
-    name = entry.name.removeprefix("./").removeprefix("info/")
-    if name in ("index.json", "paths.json", "link.json", "files", "has_prefix"):
+    folder, _, name = plain(entry.name).partition("/")
+    if folder == "info" and name in conda_package.INFO:
         file = tar.extractfile(entry)
         assert file is not None
         info[name] = file.read()

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from nomic_scaffold.adapters.conda.archive import contents
 from nomic_scaffold.formats import conda_package, conda_prefix
+from nomic_scaffold.formats.conda_members import leaves, refusal
 from nomic_scaffold.models.package import EntryPoint, PackagedFile, PackageManifest, PythonLayout
 from nomic_scaffold.models.variant import Platform
 
@@ -46,7 +47,7 @@ class Expected:
     @property
     def folder(self) -> bool:
         """Whether it is a folder."""
-        return self.source is not None and self.source.sha256 is None and self.source.link is None
+        return self.source is not None and self.source.folder
 
     @property
     def made(self) -> bool:
@@ -99,6 +100,21 @@ def expected_files(
     for path in [path for path in found if _stale(path, found)]:
         del found[path]
     return found
+
+
+def refuse_links_outside(manifests: Iterable[PackageManifest], platform: Platform) -> None:
+    """Raise InputError when links of several packages lead outside the prefix together, as none of them does alone."""
+    manifests = list(manifests)
+    python = python_of(manifests, platform)
+    links, owners = {}, {}
+    for manifest in manifests:
+        for file in manifest.files:
+            if file.link is not None:
+                path = conda_package.placed(file.path, manifest.noarch, python)
+                links[path], owners[path] = file.link, manifest.name
+    for path, target in links.items():
+        if leaves(path, links):
+            raise refusal(owners[path], f"its link {path!r} leads to {target!r}, outside the prefix")
 
 
 def is_compiled(path: str) -> bool:

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from packaging.utils import canonicalize_name
 
-from nomic_scaffold.adapters.conda.archive import Archives, archives_in, cache_root, file_name
+from nomic_scaffold.adapters.conda.archive import archives_in, cache_root, file_name
 from nomic_scaffold.adapters.conda.cache import Unpacked, damaged, unpack, unpacked
-from nomic_scaffold.adapters.conda.expected import walk
+from nomic_scaffold.adapters.conda.expected import refuse_links_outside, walk
 from nomic_scaffold.adapters.conda.fetch import Patience, fetch, without_hash
 from nomic_scaffold.adapters.conda.finish import BUSY, Finish
 from nomic_scaffold.adapters.conda.inspect import inspect
@@ -28,7 +28,6 @@ from nomic_scaffold.errors import InputError, UnavailableError, UsageError
 from nomic_scaffold.models import witness
 from nomic_scaffold.models.evidence import EnvironmentEvidence
 from nomic_scaffold.models.lock import LockedPackage
-from nomic_scaffold.models.package import PackageManifest
 from nomic_scaffold.models.prefix import Prefix
 from nomic_scaffold.models.progress import Progress
 from nomic_scaffold.models.variant import Accelerator, Platform
@@ -127,6 +126,7 @@ def _make(wanted: Wanted, prefix: Prefix, run: _Run) -> None:
         run.progress.say(f"the environment is already as locked: {top}")
         return
     entries = ready(wanted.conda, run.cache, offline=run.offline, progress=run.progress, patience=run.patience)
+    refuse_links_outside((entry.manifest for entry in entries), wanted.platform)
     _begin(top, fresh=run.fresh)
     records, broken = read_records(top)
     twice = superfluous(records, {package.name: package for package in wanted.conda})
@@ -170,7 +170,7 @@ def ready(
     if lacking:
         fetch(lacking, archives, progress=progress, patience=patience)
     with ThreadPoolExecutor(workers()) as pool:
-        manifests = list(pool.map(lambda p: _manifest(p, archives), packages))
+        manifests = list(pool.map(archives.witnessed, packages))
         entries = [unpacked(cache, p, m) for p, m in zip(packages, manifests, strict=True)]
         bad = damaged(entries)
         with progress.meter("unpacking packages", total=len(bad), unit="packages") as meter:
@@ -182,10 +182,6 @@ def ready(
             hint="report it to the channel; if the disk is full, make room and run the same command again",
         )
     return entries
-
-
-def _manifest(package: LockedPackage, archives: Archives) -> PackageManifest:
-    return archives.manifest(package) or archives.look(package)
 
 
 def _look(wanted: Wanted, prefix: Prefix, run: _Run) -> EnvironmentEvidence | None:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nomic_scaffold.adapters.conda.archive import Archives, file_name, read_info, read_manifest, stem
+from nomic_scaffold.adapters.conda.archive import Archives, file_name, stem
 from nomic_scaffold.adapters.conda.records import Record
 from nomic_scaffold.disk.bulk import sha256_files
 from nomic_scaffold.errors import InputError
-from nomic_scaffold.formats.conda_package import agrees
 from nomic_scaffold.models.lock import LockedPackage
 from nomic_scaffold.models.package import PackageManifest
 
@@ -60,7 +58,7 @@ def _find(pairs: Sequence[tuple[LockedPackage, Record]], archives: Archives) -> 
     for package, _ in pairs:
         try:
             if package.name in right:
-                manifest = _manifest(package, right[package.name], archives)
+                manifest = archives.witnessed(package, right[package.name])
                 witnesses.append(Witness(package=package, archive=right[package.name], manifest=manifest))
             elif package.name in wrong:
                 lacking[package.name] = f"{wrong[package.name].name} in the cache is not the locked archive any more"
@@ -81,16 +79,6 @@ def _candidates(package: LockedPackage, record: Record, archives: Archives) -> I
     for folder in os.environ.get("CONDA_PKGS_DIRS", "").replace(",", os.pathsep).split(os.pathsep):
         if folder:
             yield Path(folder) / file_name(package)
-
-
-def _manifest(package: LockedPackage, archive: Path, archives: Archives) -> PackageManifest:
-    noted = archives.manifest(package)
-    if noted is not None and archive.suffix == ".conda" and agrees(noted, read_info(archive)):
-        return noted
-    found = read_manifest(archive)
-    with contextlib.suppress(OSError):  # a note for the next time; a cache that can't be written does no harm
-        archives.note(package, found)
-    return found
 
 
 def unpacked_folders(witnesses: Iterable[Witness], records: Mapping[str, Record], cache: Path) -> dict[str, Path]:
