@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 import shutil
+import struct
 import subprocess
+import zlib
 from pathlib import Path
 
 import pytest
 
 from nomic_scaffold.checks.codes import CODES
 from nomic_scaffold.formats import report_html
-from nomic_scaffold.models.report import Report
+from nomic_scaffold.models.report import Report, Status
 from tests.support import synthetic
 
 EXPLANATIONS = {code: declared.explanation for code, declared in CODES.items()}
@@ -42,6 +44,38 @@ def test_a_real_browser_shows_the_report_and_complains_of_nothing(which: str, br
         assert f'id="{section}"' in document
     assert document.count("<svg") == 2
     assert ("What did not pass" in document) is (which == "failed")
+
+
+@pytest.mark.parametrize("width", [1280, 500], ids=["desktop", "phone"])
+@pytest.mark.parametrize(("scheme", "dark"), [(0, True), (1, False)], ids=["dark", "light"])
+def test_a_report_of_the_real_size_is_dark_or_light_as_its_reader_wants(
+    scheme: int, dark: bool, width: int, browser: str, tmp_path: Path
+) -> None:
+    report = synthetic.large()
+    assert len(report.figures.deviations) == 55
+    assert {result.status for result in report.results} == {Status.PASS}
+    page, picture = tmp_path / "report.html", tmp_path / "report.png"
+    page.write_text(report_html.render(report, explanations=EXPLANATIONS), encoding="utf-8")
+    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", f"--window-size={width},2400"]
+    wanted = f"--blink-settings=preferredColorScheme={scheme}"
+    command = [browser, *flags, wanted, f"--user-data-dir={tmp_path}/profile", f"--screenshot={picture}"]
+    subprocess.run([*command, page.as_uri()], capture_output=True, timeout=120, check=True)
+    size, corner = first_pixel(picture.read_bytes())
+    assert size == (width, 2400)
+    assert all(value < 64 for value in corner) if dark else all(value > 192 for value in corner)
+
+
+def first_pixel(png: bytes) -> tuple[tuple[int, int], bytes]:
+    """Read a PNG's size and the red, green and blue of its upper left pixel, which no filter changes."""
+    chunks, data = {}, b""
+    place = 8
+    while place < len(png):
+        size, name = struct.unpack(">I4s", png[place : place + 8])
+        chunks[name] = png[place + 8 : place + 8 + size]
+        data += chunks[name] if name == b"IDAT" else b""
+        place += size + 12
+    width, height = struct.unpack(">II", chunks[b"IHDR"][:8])
+    return (width, height), zlib.decompressobj().decompress(data, 4)[1:4]
 
 
 def test_a_style_that_is_not_the_pages_own_is_refused_by_the_browser(browser: str, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import re
 import xml.etree.ElementTree as ET
@@ -22,6 +23,7 @@ from nomic_scaffold.formats import (
     report_sarif,
     report_words,
 )
+from nomic_scaffold.formats.report_html_figures import deviations
 from nomic_scaffold.formats.report_words import golden_summary
 from nomic_scaffold.models.evidence import WeightsEvidence
 from nomic_scaffold.models.report import Report, Status
@@ -271,6 +273,28 @@ class TestConsole:
         assert "EMB003" not in self.drawn(synthetic.failed(), quiet=True)
         assert "WGT003" in self.drawn(synthetic.failed(), quiet=True)
         assert "checks passed." in self.drawn(synthetic.passed(), quiet=True)
+
+
+@pytest.mark.parametrize("largest", [1e-15, 1e-9, 1e-3, 0.9], ids=str)
+@pytest.mark.parametrize("bar", [1e-12, 1e-6, 1e-2, 1.0], ids=str)
+def test_no_label_of_the_deviations_is_cut_off_or_runs_into_another(largest: float, bar: float) -> None:
+    figures = synthetic.passed().figures
+    one = figures.deviations[0]
+    far = one.model_copy(update={"component": largest, "cosine_distance": largest, "bit_identical": False})
+    found = figures.model_copy(update={"deviations": (far,), "tolerance_cosine": bar, "tolerance_component": bar})
+    root = ET.fromstring(deviations(found))
+    lines: dict[str, list[tuple[float, float]]] = {}
+    for text in root.findall("text"):
+        if text.get("class") in {"axis", "bar"}:
+            width = 6.5 * len(text.text or "")  # of 10 px type
+            shift = {"middle": width / 2, "end": width}.get(text.get("text-anchor", "start"), 0)
+            left = float(text.get("x", "")) - shift
+            lines.setdefault(text.get("y", ""), []).append((left, left + width))
+    for spans in lines.values():
+        spans.sort()
+        assert spans[0][0] >= 0
+        assert spans[-1][1] <= float(root.get("width", ""))
+        assert all(a[1] < b[0] for a, b in itertools.pairwise(spans)), spans
 
 
 OFF = {

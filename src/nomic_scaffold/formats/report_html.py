@@ -99,7 +99,7 @@ def _chain(report: Report) -> str:
         return ""
     items = "".join(
         f'<li class="{link.status}"><b>{escape(link.name)}</b>{_status(link.status)}'
-        f"<code>{escape(link.value)}</code></li>"
+        f"<div>{''.join(f'<code>{escape(value)}</code>' for value in link.value.split('; '))}</div></li>"
         for link in report.figures.chain
     )
     return (

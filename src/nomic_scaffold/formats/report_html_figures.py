@@ -13,6 +13,8 @@ _LABEL = 250
 _ROW = 17
 _PANEL = 300
 _GAP = 24
+_BAR_LABEL = 70
+"""Room that the label of a bar needs beside it."""
 
 
 def heat_map(found: Similarity) -> str:
@@ -92,7 +94,7 @@ def _panel(left: int, title: str, found: tuple[Deviation, ...], name: str, bar: 
     bottom = (len(found) + 2) * _ROW + 4
     parts = [f'<text class="axis strong" x="{left + 4}" y="{_ROW * 0.75:.1f}">{escape(title)}</text>']
     parts.append(f'<text class="axis" x="{zero}" y="{_ROW * 1.75:.1f}" text-anchor="middle">0</text>')
-    every = max(1, round((last - first) / 6))
+    every = max(1, math.ceil((last - first) / 5))
     for power in range(first, last + 1):
         x = at(10.0**power)
         parts.append(f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="{_ROW * 2}" y2="{bottom}"/>')
@@ -101,7 +103,9 @@ def _panel(left: int, title: str, found: tuple[Deviation, ...], name: str, bar: 
     if bar:
         x = at(bar)
         parts.append(f'<line class="bar" x1="{x:.1f}" x2="{x:.1f}" y1="{_ROW * 2}" y2="{bottom}"/>')
-        parts.append(f'<text class="bar" x="{x + 4:.1f}" y="{bottom + _ROW * 0.8:.1f}">bar {bar:.0e}</text>')
+        side, anchor = (x - 4, "end") if x > right - _BAR_LABEL else (x + 4, "start")
+        y = bottom + _ROW * 0.8
+        parts.append(f'<text class="bar" x="{side:.1f}" y="{y:.1f}" text-anchor="{anchor}">bar {bar:.0e}</text>')
     for number, (one, value) in enumerate(zip(found, values, strict=True)):
         parts.append(_mark(one, value, at(value), (number + 2.7) * _ROW - 4.5, bar))
     return parts

@@ -44,7 +44,11 @@ padding:.6rem .8rem;color:inherit;text-decoration:none;background:var(--card)}
 .chain li{display:grid;grid-template-columns:8.5rem 6.5rem 1fr;gap:.6rem;padding:.45rem .8rem;background:var(--card);
 border:1px solid var(--line);border-radius:8px;position:relative;margin-bottom:1.1rem;align-items:baseline}
 .chain li:not(:last-child)::after{content:"↓";position:absolute;left:1.4rem;bottom:-1.32rem;color:var(--soft)}
-.scroll{overflow-x:auto}
+.chain code{display:block;background:none;padding:0}
+.scroll{overflow-x:auto;background:linear-gradient(90deg,var(--paper) 40%,transparent) 0 0/2.5rem 100% no-repeat local,
+linear-gradient(-90deg,var(--paper) 40%,transparent) 100% 0/2.5rem 100% no-repeat local,
+linear-gradient(90deg,var(--line),transparent) 0 0/.8rem 100% no-repeat scroll,
+linear-gradient(-90deg,var(--line),transparent) 100% 0/.8rem 100% no-repeat scroll}
 table{border-collapse:collapse;width:100%;font-size:.93rem}
 th,td{text-align:left;vertical-align:top;padding:.42rem .7rem .42rem 0;border-bottom:1px solid var(--line)}
 th{color:var(--soft);font-weight:600;font-size:.85rem}
@@ -64,7 +68,9 @@ svg line.bar{stroke:var(--warn);stroke-width:2;stroke-dasharray:5 3}
 svg text.bar{fill:var(--warn);font-size:10px;font-weight:600}
 svg .dot{fill:var(--mark)}svg .ring{fill:var(--paper);stroke:var(--mark);stroke-width:1.8}
 svg .cross{stroke:var(--fail);stroke-width:2.4;fill:none}
-@media (max-width:640px){.chain li{grid-template-columns:1fr auto}.chain code{grid-column:1/-1}}
+@media (max-width:640px){.chain li{grid-template-columns:1fr auto}.chain div{grid-column:1/-1}
+main{padding:1.2rem .9rem 3rem}h1{font-size:1.4rem}
+.groups{grid-template-columns:1fr 1fr}}
 @media print{main{max-width:none;padding:0}details:not([open])>*{display:block}}
 """
     + _shades(_LIGHT, dark_text="#1d2430", light_text="#fff", turn=6, rising=True)
