@@ -55,6 +55,7 @@ TEXTS = ProbeTexts(
         GoldenText(id="one", text="a", task="search_document"),
         GoldenText(id="two", text="bb", task="search_document"),
         GoldenText(id="long", text="c" * 1001, task="search_document"),
+        *(GoldenText(id=f"of {n}", text="e" * n, task="search_document") for n in (3, 4, 5, 6)),
         GoldenText(id="query", text="dddd", task="search_query"),
     ),
     languages=(
@@ -124,8 +125,8 @@ def test_every_case_is_asked_for_and_answered(probe: Probe) -> None:
     assert (found.runtime, found.engine, found.device, found.dtype) == ("nomic", "nomic", "cpu", "float32")
     assert found.versions["numpy"] == "2.4.6"
     assert found.unknown_share == {"en": 0.2, "th": 0.1}
-    assert values(cases["golden:search_document"]) == [1, 2, 1001]
-    assert values(cases["again:search_document"]) == values(cases["shuffled:search_document"]) == [1, 2]
+    assert values(cases["golden:search_document"]) == [1, 2, 1001, 3, 4, 5, 6]
+    assert values(cases["again:search_document"]) == values(cases["shuffled:search_document"]) == [1, 6]
     assert values(cases["golden:search_query"]) == values(cases["single:query"]) == [4]
     assert cases["dimension:256"].shape == (2, 256)  # type: ignore[union-attr]
     assert values(cases["pairs:en"]) == [1, 2]
@@ -135,10 +136,12 @@ def test_every_case_is_asked_for_and_answered(probe: Probe) -> None:
     assert isinstance(cases["refuse:special-token"], Matrix)
     golden = cases["golden:search_document"]
     assert isinstance(golden, Matrix)
-    assert golden.tokens == (16, 17, 1016)
+    assert golden.tokens == (16, 17, 1016, 18, 19, 20, 21)
     assert (found.operators, found.same_bits, found.why) == ("", False, "")
     assert found.vectors_sha256 == vectors_digest(found)
-    assert not {"single:long", "pairs:th", "threads:search_query", "reference:search_query"} & cases.keys()
+    assert not {"single:long", "single:two", "pairs:th", "threads:search_query", "reference:search_query"}.intersection(
+        cases
+    )
 
 
 def test_a_project_that_counts_no_tokens_and_tells_what_its_runtime_promises(probe: Probe) -> None:

@@ -23,7 +23,7 @@ from nomic_scaffold.models.evidence import (
     Unavailable,
     WeightsEvidence,
 )
-from nomic_scaffold.models.probe import Golden, GoldenText, LanguageTexts, Pair, Passage, ProbeTexts, Task
+from nomic_scaffold.models.probe import Golden, GoldenText, LanguageTexts, Pair, Passage, ProbeTexts, Task, repeated
 from nomic_scaffold.models.report import CheckResult, Group, Place, Report, Status
 from nomic_scaffold.models.spec import ModelPin, ProjectSpec, Tolerance
 
@@ -172,16 +172,15 @@ def embeddings(
     tasks: dict[Task, list[GoldenText]] = {}
     for text in texts.golden:
         tasks.setdefault(text.task, []).append(text)
-        if text.repeated:
-            cases[f"single:{text.id}"] = matrix([model.vector(text.text, text.task)])
     ways = ("golden", "threads", "reference") if runtime == "torch" else ("golden",)
     for task, group in tasks.items():
         rows = matrix([model.vector(text.text, task) for text in group])
         cases |= {f"{way}:{task}": rows for way in ways}
         cases[f"golden:{task}"] = rows.model_copy(update={"tokens": tuple(map(_tokens, group))})
-        repeated = matrix([model.vector(text.text, task) for text in group if text.repeated])
-        cases |= {f"{way}:{task}": repeated for way in ("again", "shuffled")}
-    documents = [text.text for text in tasks["search_document"] if text.repeated]
+        again = {text.id: model.vector(text.text, task) for text in repeated(group, runtime)}
+        cases |= {f"single:{text}": matrix([row]) for text, row in again.items()}
+        cases |= {f"{way}:{task}": matrix([*again.values()]) for way in ("again", "shuffled")}
+    documents = [text.text for text in repeated(tasks["search_document"], runtime)]
     short = model.size // 2 if model.size == DIMENSION else 256
     cases[f"dimension:{short}"] = matrix([model.vector(text, "search_document", short) for text in documents])
     for lang in (lang for lang in texts.languages if lang.pairs):

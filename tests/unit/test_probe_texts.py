@@ -12,7 +12,7 @@ from nomic_scaffold.adapters.golden import shipped_golden, shipped_texts
 from nomic_scaffold.adapters.probe import cases
 from nomic_scaffold.checks.vectors import decode
 from nomic_scaffold.disk.shipped import shipped
-from nomic_scaffold.models.probe import TASKS, Golden, ProbeTexts
+from nomic_scaffold.models.probe import TASKS, Golden, ProbeTexts, repeated
 
 PAIRED = ("en", "zh", "es", "hi", "ar", "pt", "ru", "ja", "fr", "de")
 SAME = [
@@ -113,15 +113,29 @@ def test_shipped_texts_change_only_on_purpose() -> None:
     assert digest.hexdigest()[:16] == "cde6f564a2765d45"
 
 
-def test_long_texts_are_embedded_once_and_the_others_in_every_way(texts: ProbeTexts) -> None:
-    asked = {case["id"]: case for case in cases(texts.golden, texts.languages[:1])}
-    repeated = [text for text in texts.golden if text.repeated]
-    assert {text.id for text in texts.golden} - {text.id for text in repeated} == {"words-600", "words-1900"}
+@pytest.mark.parametrize("runtime", ["torch", "nomic"])
+def test_long_texts_are_embedded_once_and_the_others_in_every_way(texts: ProbeTexts, runtime: str) -> None:
+    asked = {c["id"]: c for c in cases(texts.golden, texts.languages[:1]) if runtime in c["runtimes"]}
+    again = [text for task in TASKS for text in repeated([t for t in texts.golden if t.task == task], runtime)]
     for task in TASKS:
         whole = [text.text for text in texts.golden if text.task == task]
-        some = [text.text for text in repeated if text.task == task]
-        assert asked[f"golden:{task}"]["texts"] == asked[f"threads:{task}"]["texts"] == whole
+        some = [text.text for text in again if text.task == task]
+        assert some
+        assert asked[f"golden:{task}"]["texts"] == whole
+        assert runtime == "nomic" or asked[f"threads:{task}"]["texts"] == whole
         assert asked[f"again:{task}"]["texts"] == asked[f"shuffled:{task}"]["texts"] == some
         assert asked[f"shuffled:{task}"]["options"] == {"backwards": True}
-    assert {name for name in asked if name.startswith("single:")} == {f"single:{text.id}" for text in repeated}
+    assert asked["dimension:256"]["texts"] == [text.text for text in again if text.task == "search_document"]
+    assert {name for name in asked if name.startswith("single:")} == {f"single:{text.id}" for text in again}
     assert {name for name in asked if name.startswith("pairs:")} == {"pairs:en"}
+
+
+def test_torch_repeats_all_but_the_long_texts_and_nomic_some_of_every_kind(texts: ProbeTexts) -> None:
+    def ids(runtime: str) -> set[str]:
+        return {text.id for task in TASKS for text in repeated([t for t in texts.golden if t.task == task], runtime)}
+
+    assert {text.id for text in texts.golden} - ids("torch") == {"words-600", "words-1900"}
+    assert ids("nomic") <= ids("torch")
+    assert 10 <= len(ids("nomic")) <= 15
+    assert {f"prefix-{task.replace('_', '-')}" for task in TASKS} <= ids("nomic")
+    assert {"accents-decomposed", "chinese", "hindi"} <= ids("nomic")

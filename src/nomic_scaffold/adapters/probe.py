@@ -20,7 +20,15 @@ from pydantic import ValidationError
 from nomic_scaffold.disk.shipped import probe_folder
 from nomic_scaffold.models.evidence import EmbeddingsEvidence, PrivacyEvidence, Unavailable
 from nomic_scaffold.models.prefix import Prefix
-from nomic_scaffold.models.probe import ANY_RUNTIME, TASKS, GoldenText, LanguageTexts, ProbeTexts, RuntimeChoice
+from nomic_scaffold.models.probe import (
+    ANY_RUNTIME,
+    TASKS,
+    GoldenText,
+    LanguageTexts,
+    ProbeTexts,
+    RuntimeChoice,
+    repeated,
+)
 from nomic_scaffold.models.progress import Meter, Progress, Silent
 from nomic_scaffold.models.spec import ProjectSpec
 
@@ -113,18 +121,20 @@ def cases(golden: tuple[GoldenText, ...], languages: Iterable[LanguageTexts]) ->
 
     for task in TASKS:
         texts = [text.text for text in golden if text.task == task]
-        repeated = [text for text in golden if text.task == task and text.repeated]
         if not texts:
             continue
         ask(f"golden:{task}", texts, task)
-        ask(f"again:{task}", [text.text for text in repeated], task)
-        ask(f"shuffled:{task}", [text.text for text in repeated], task, backwards=True)
-        for text in repeated:
-            ask(f"single:{text.id}", [text.text], task)
+        for runtime in EVERY_RUNTIME:
+            again = repeated([text for text in golden if text.task == task], runtime)
+            words = [text.text for text in again]
+            ask(f"again:{task}", words, task, runtime)
+            ask(f"shuffled:{task}", words, task, runtime, backwards=True)
+            for text in again:
+                ask(f"single:{text.id}", [text.text], task, runtime)
+            if task == "search_document":
+                ask("dimension:256", words, task, runtime, dimension=256)
         ask(f"threads:{task}", texts, task, "torch", threads=1)
         ask(f"reference:{task}", texts, task, "torch", engine="reference")
-    documents = [text.text for text in golden if text.task == "search_document" and text.repeated]
-    ask("dimension:256", documents, "search_document", dimension=256)
     for language in languages:
         if language.pairs:
             ask(f"pairs:{language.code}", [side for pair in language.pairs for side in (pair.a, pair.b)], "clustering")

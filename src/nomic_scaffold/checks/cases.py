@@ -11,7 +11,7 @@ from nomic_scaffold.checks import vectors
 from nomic_scaffold.checks.bars import Bars
 from nomic_scaffold.checks.codes import Code
 from nomic_scaffold.models.evidence import CaseFailure, EmbeddingsEvidence, Matrix
-from nomic_scaffold.models.probe import GoldenText, ProbeTexts, Task
+from nomic_scaffold.models.probe import GoldenText, ProbeTexts, Task, repeated
 from nomic_scaffold.models.report import CheckResult, Status
 from nomic_scaffold.models.spec import ProjectSpec
 
@@ -142,7 +142,7 @@ class Subject:
     @property
     def repeated(self) -> dict[Task, tuple[GoldenText, ...]]:
         """Golden texts by task that are embedded more than once, in file order."""
-        return {task: tuple(text for text in texts if text.repeated) for task, texts in self.by_task.items()}
+        return {task: repeated(texts, self.evidence.runtime) for task, texts in self.by_task.items()}
 
     def golden_rows(self) -> dict[str, list[float]]:
         """Text id -> the finite vector that embed() gave for it in a batch.

@@ -123,7 +123,7 @@ def dimension(subject: Subject) -> CheckResult:
     texts = subject.repeated.get("search_document", ())
     asked = subject.by_task.get("search_document", ())
     rows = subject.cases.rows("golden:search_document", len(asked))
-    full = [row for text, row in zip(asked, rows, strict=True) if text.repeated]
+    full = [row for text, row in zip(asked, rows, strict=True) if text in texts]
     worst, sizes = 0.0, []
     for name in subject.cases.named("dimension:"):
         size = int(name.partition(":")[2])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import Field
@@ -12,7 +13,9 @@ from nomic_scaffold.models.spec import Tolerance
 Task = Literal["search_query", "search_document", "classification", "clustering"]
 TASKS: tuple[Task, ...] = ("search_query", "search_document", "classification", "clustering")
 LONG = 1000
-"""Characters; longer golden texts are embedded less often, for time."""
+"""Characters; longer golden texts are embedded once, for time."""
+EVERY = {"nomic": 5}
+"""Runtime -> which of a task's other texts it embeds again: every nth. nomic takes texts one by one, slowly."""
 
 
 class GoldenText(Boundary):
@@ -24,10 +27,11 @@ class GoldenText(Boundary):
     why: str = ""
     """What this text would catch."""
 
-    @property
-    def repeated(self) -> bool:
-        """Whether the probe embeds it again, alone, in another order and in a smaller dimension."""
-        return len(self.text) <= LONG
+
+def repeated(texts: Sequence[GoldenText], runtime: str) -> tuple[GoldenText, ...]:
+    """Give those of one task's texts that `runtime` embeds again, alone, in another order, in a smaller dimension."""
+    short = [text for text in texts if len(text.text) <= LONG]
+    return tuple(short[:: EVERY.get(runtime, 1)])
 
 
 class Pair(Boundary):
@@ -101,7 +105,7 @@ class Golden(Boundary):
 
 # The cases of the probe: id -> what `embed` was called with.
 #   golden:<task>      all golden texts of that task, in file order, in one call
-#   again:<task>       its repeated texts once more
+#   again:<task>       its repeated texts once more: all but the long ones; with the nomic runtime every fifth
 #   shuffled:<task>    its repeated texts in reverse order, rows put back in file order
 #   single:<id>        one repeated text alone
 #   dimension:256      the repeated search_document texts with dimension=256
