@@ -80,8 +80,8 @@ def install(made: PypiLock, root: Path, **options: object) -> Prefix:
     return pypi.install(made, root / ".nomic-scaffold" / "envs" / "pypi", **arguments)  # type: ignore[arg-type]
 
 
-def look(prefix: Prefix, root: Path, *, deep: bool = True) -> EnvironmentEvidence:
-    seen = pypi.inspect(prefix, root, deep=deep, progress=Silent())
+def look(prefix: Prefix, root: Path) -> EnvironmentEvidence:
+    seen = pypi.inspect(prefix, root, progress=Silent())
     assert isinstance(seen, EnvironmentEvidence)
     return seen
 
@@ -177,7 +177,7 @@ def test_a_damaged_environment_is_made_anew_by_the_same_command(index: Served, r
     prefix = install(made, root)
     (site(prefix) / "tea" / "leaves.py").unlink()
     assert look(install(made, root), root).findings == ()
-    flip_a_byte(prefix)  # which only a deep look sees
+    flip_a_byte(prefix)  # which the quick look of `install` does not see
     install(made, root)
     assert look(prefix, root).findings != ()
     assert look(install(made, root, fresh=True), root).findings == ()
@@ -286,14 +286,6 @@ def test_tampering_is_found_and_named(
     assert all(r.hint for r in results if r.code in expected)
 
 
-def test_a_look_that_is_not_deep_reads_sizes_and_claims_no_more(copied: tuple[PypiLock, Path, Prefix]) -> None:
-    made, root, prefix = copied
-    flip_a_byte(prefix)
-    results = check_pypi_environment(made, look(prefix, root, deep=False))
-    assert "ENV009" not in {r.code for r in results}
-    assert {r.status for r in results} == {Status.PASS}
-
-
 def test_a_copied_environment_still_is_the_lock(copied: tuple[PypiLock, Path, Prefix]) -> None:
     made, root, prefix = copied
     assert {r.status for r in check_pypi_environment(made, look(prefix, root))} == {Status.PASS}
@@ -310,7 +302,7 @@ def test_compiled_caches_are_nobodys_business(copied: tuple[PypiLock, Path, Pref
 def test_without_an_environment_nothing_is_claimed(copied: tuple[PypiLock, Path, Prefix]) -> None:
     made, root, prefix = copied
     shutil.rmtree(prefix.path)
-    seen = pypi.inspect(prefix, root, deep=False, progress=Silent())
+    seen = pypi.inspect(prefix, root, progress=Silent())
     assert isinstance(seen, Unavailable)
     assert seen.unavailable == "no environment at .nomic-scaffold/envs/pypi"
     assert [r.status for r in check_pypi_environment(made, seen)] == [Status.UNKNOWN]

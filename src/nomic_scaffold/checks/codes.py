@@ -278,7 +278,7 @@ ENV_FILES = declare(
     "ENV006",
     "every file of the packages is there, in its size",
     "Each file that a package brought must be there in the size that the package's own list says. What Python "
-    "itself compiled (`__pycache__`) is left out. With `--deep` ENV009 reads the bytes as well.",
+    "itself compiled (`__pycache__`) is left out. ENV009 reads the bytes as well.",
 )
 ENV_FOREIGN = declare(
     "ENV007",
@@ -296,8 +296,9 @@ ENV_PYTHON = declare(
 ENV_BYTES = declare(
     "ENV009",
     "every file of the packages has its sha256",
-    "With `--deep` each file is read in full; without, only what was touched since this tool's install. What is read "
-    "must have the sha256 that the package gives it, in a conda environment also where the prefix is written into it. "
+    "With `--deep`, and always in an environment of wheels, each file is read in full; without, only what was touched "
+    "since this tool's install. What is read must have the sha256 that the package gives it, in a conda "
+    "environment also where the prefix is written into it. "
     "Unknown for a file that can't be read or whose package gives no hash of it.",
 )
 ENV_CHANNEL = declare(

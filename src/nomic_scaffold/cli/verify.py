@@ -37,7 +37,7 @@ GROUPS = ("lock", "environment", "weights", "embeddings", "languages", "privacy"
 @click.option(
     "--deep",
     is_flag=True,
-    help="Read every byte of the environment, not only sizes and what was touched since the install.",
+    help="Read every byte of a conda environment, not only sizes and what was touched since; wheels always are.",
 )
 @click.option(
     "--timeout",

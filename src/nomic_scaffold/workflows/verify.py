@@ -221,7 +221,7 @@ def _environment(
         return inspect_conda(
             prefix, packages=packages, platform=platform, deep=deep, fetch_missing=not offline, progress=progress
         )
-    return pypi.inspect(prefix, root, deep=deep, progress=progress)
+    return pypi.inspect(prefix, root, progress=progress)
 
 
 def _probe(

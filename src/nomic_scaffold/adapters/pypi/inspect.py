@@ -25,10 +25,10 @@ from nomic_scaffold.models.witness import Witness
 _BATCH = 64
 
 
-def inspect(prefix: Prefix, root: Path, *, deep: bool, progress: Progress) -> EnvironmentEvidence | Unavailable:
+def inspect(prefix: Prefix, root: Path, *, progress: Progress) -> EnvironmentEvidence | Unavailable:
     """Gather what is installed at `prefix` and what is not as its packages gave it.
 
-    `deep` reads all bytes; else sizes only. Compiled caches (`__pycache__`) are not looked at, nor is the standard
+    All bytes are read: it takes a second or two. Compiled caches (`__pycache__`) are not looked at, nor is the standard
     library: a virtual environment borrows that from a Python of the machine.
     """
     if not python_of(prefix.path).exists():
@@ -38,7 +38,7 @@ def inspect(prefix: Prefix, root: Path, *, deep: bool, progress: Progress) -> En
     except UnavailableError as error:
         return Unavailable(unavailable=error.message)
     try:
-        return look_at(prefix, interpreter.version, interpreter.markers, deep=deep, progress=progress)
+        return look_at(prefix, interpreter.version, interpreter.markers, deep=True, progress=progress)
     except OSError as error:
         return Unavailable(unavailable=f"can't read {_shown(Path(str(error.filename)), root)}: {error.strerror}")
 
@@ -59,7 +59,10 @@ def read_witness(prefix: Path) -> Witness | None:
 def look_at(
     prefix: Prefix, version: str, markers: dict[str, str], *, deep: bool, progress: Progress
 ) -> EnvironmentEvidence:
-    """Gather as `inspect` does, for an environment whose Python is known; raises OSError for what can't be read."""
+    """Gather as `inspect` does, for an environment whose Python is known; without `deep` by size only.
+
+    Raises OSError for what can't be read.
+    """
     site, seen = site_packages(prefix.path, version), read_witness(prefix.path)
     known = {package.name: package for package in seen.packages} if seen else {}
     work = _Work(prefix=prefix.path, deep=deep)
