@@ -69,6 +69,28 @@ def test_a_malformed_override_is_named(tmp_path: Path) -> None:
         channel_access({"NOMIC_SCAFFOLD_MIRRORS": "conda-forge"}, home=tmp_path)
 
 
+@pytest.mark.parametrize("pair", ["https://a.example=me:hunter2@b.example", "a.example=https://me:hunter2@b.example"])
+def test_a_password_in_a_malformed_override_is_not_shown(tmp_path: Path, pair: str) -> None:
+    with pytest.raises(InputError, match="is not CHANNEL_URL=MIRROR_URL") as caught:
+        channel_access({"NOMIC_SCAFFOLD_MIRRORS": pair}, home=tmp_path)
+    assert "hunter2" not in caught.value.message
+    assert "b.example" in caught.value.message
+
+
+@pytest.mark.parametrize(("value", "notes"), [("false", 1), ("true", 0), ("/etc/ca.pem", 0)])
+def test_certificates_are_verified_whatever_condarc_says_and_that_is_told(
+    tmp_path: Path, value: str, notes: int
+) -> None:
+    (tmp_path / ".condarc").write_text(f"ssl_verify: {value}\n")
+    assert len(channel_access({}, home=tmp_path).notes) == notes
+
+
+def test_every_mirror_of_a_channel_is_named(tmp_path: Path) -> None:
+    environ = {"NOMIC_SCAFFOLD_MIRRORS": f"{FORGE}=https://a.example/x {FORGE}=https://b.example/y/"}
+    asked = channel_access(environ, home=tmp_path).resolve_all(FORGE)
+    assert asked == ("https://a.example/x", "https://b.example/y")
+
+
 def test_a_broken_condarc_is_named(tmp_path: Path) -> None:
     (tmp_path / ".condarc").write_text("a: [")
     with pytest.raises(InputError, match=r"\.condarc: not valid YAML"):
@@ -78,6 +100,7 @@ def test_a_broken_condarc_is_named(tmp_path: Path) -> None:
 def test_secrets_are_not_shown() -> None:
     text = redact("https://bob:secret@m.example/t/token/conda-forge failed")
     assert text == "https://***@m.example/t/***/conda-forge failed"
+    assert redact("could not read https://m.example/t/to-ken") == "could not read https://m.example/t/***"
 
 
 @pytest.fixture

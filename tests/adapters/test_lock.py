@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import threading
 from collections.abc import Iterator
 from datetime import date
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from nomic_scaffold.errors import InputError, UsageError
+from nomic_scaffold.errors import InputError, UnavailableError, UsageError
 from nomic_scaffold.formats import conda_lock, explicit, lock_header
 from nomic_scaffold.models.lock import LockPaths
 from nomic_scaffold.models.progress import Silent
@@ -394,6 +395,35 @@ def test_a_token_in_a_variable_is_not_in_the_addresses_of_packages(
     here.lock()
     assert versions(here)["numpy"] == "2.1.0"
     assert here.text() != before
+
+
+@pytest.mark.parametrize(
+    "condarc", ["channel_alias: {url}", "mirrored_channels: {{conda-forge: ['{url}/conda-forge']}}"]
+)
+def test_the_users_own_condarc_says_where_the_channel_is(
+    here: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, condarc: str
+) -> None:
+    monkeypatch.delenv("NOMIC_SCAFFOLD_MIRRORS")
+    records.write(here.folder / "conda-forge", here.held)
+    (tmp_path / ".condarc").write_text(condarc.format(url=here.served.url))
+    here.lock()
+    assert "/conda-forge/linux-64/repodata.json" in {request.path for request in here.served.requests}
+    assert here.served.url not in "".join(here.texts().values())
+
+
+def test_a_login_of_rattlers_own_file_is_used_and_not_written(
+    here: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    login = {"127.0.0.1": {"BasicHTTP": {"username": "someone", "password": "hunter2"}}}
+    (tmp_path / "logins.json").write_text(json.dumps(login))
+    monkeypatch.setenv("RATTLER_AUTH_FILE", str(tmp_path / "logins.json"))
+    here.served.authorization = "Basic " + base64.b64encode(b"someone:hunter2").decode()
+    here.lock()
+    assert "hunter2" not in "".join(here.texts().values())
+    monkeypatch.delenv("RATTLER_AUTH_FILE")
+    monkeypatch.setenv("NOMIC_SCAFFOLD_REPODATA", str(tmp_path / "empty"))
+    with pytest.raises(UnavailableError, match="401"):
+        here.lock(fresh=True)
 
 
 def test_a_second_lock_waits_for_the_first(here: Site) -> None:

@@ -111,6 +111,38 @@ def test_without_the_driver_a_conflict_is_still_solved_by_locking(here: Site) ->
     assert check(here.root) == ()
 
 
+GOLDEN = '{\n "first": 1,\n "a": 0,\n "b": 0,\n "c": 0,\n "last": 1\n}\n'
+
+
+def test_a_file_that_lock_does_not_write_is_merged_as_git_would(here: Site) -> None:
+    """git calls the driver for all of locks/, and takes its word for what is in the file."""
+    path = here.root / "locks" / "golden.json"
+    path.write_text(GOLDEN)
+    git(here, "add", "-A")
+    git(here, "commit", "-qm", "golden")
+    for branch, key, value in (("one", "first", 2), ("two", "last", 2), ("three", "last", 3)):
+        git(here, "checkout", "-q", "-b", branch, "main")
+        path.write_text(GOLDEN.replace(f'"{key}": 1', f'"{key}": {value}'))
+        git(here, "commit", "-qam", branch)
+    git(here, "checkout", "-q", "two")
+    assert git(here, "merge", "-q", "--no-edit", "one").returncode == 0
+    assert path.read_text() == GOLDEN.replace('"first": 1', '"first": 2').replace('"last": 1', '"last": 2')
+    done = git(here, "merge", "-q", "--no-edit", "three", check=False)
+    assert done.returncode == 1
+    assert '<<<<<<< ours\n "last": 2\n=======\n "last": 3\n>>>>>>> theirs\n' in path.read_text()
+    assert git(here, "status", "--porcelain").stdout == "UU locks/golden.json\n"
+
+
+def test_channels_that_only_the_other_side_changed_are_taken(here: Site) -> None:
+    base = here.text()
+    theirs = base.replace("  - url: conda-forge\n", "  - url: bioconda\n")
+    ours = base.replace("pypi=none", "pypi=none merged=yes", 1)
+    assert base not in (ours, theirs)
+    merged = conda_lock.split(lock_merge.merge("conda-lock.yml", base, ours, theirs) or "")
+    assert merged is not None
+    assert [channel["url"] for channel in merged.channels] == ["bioconda"]
+
+
 @pytest.mark.parametrize(
     ("path", "base", "ours", "theirs", "merged"),
     [

@@ -1,4 +1,4 @@
-"""The first commit of a new project, the same whatever git's configuration is."""
+"""What is asked of git: the first commit of a new project, what was committed, and a merge of texts."""
 
 from __future__ import annotations
 
@@ -91,6 +91,16 @@ def show(root: Path, name: str, path: str) -> str | None:
         return None
     done = _run(git, root, "show", f"{found}:./{path}")
     return done.stdout if done.returncode == 0 else None
+
+
+def merge_file(base: Path, ours: Path, theirs: Path) -> bool:
+    """Merge three texts into `ours` as git does by itself; False when that leaves markers."""
+    git = shutil.which("git")
+    if git is None:
+        return False
+    labels = [part for label in ("ours", "base", "theirs") for part in ("-L", label)]
+    files = [str(path.resolve()) for path in (ours, base, theirs)]
+    return _run(git, ours.parent, "merge-file", "--quiet", *labels, *files).returncode == 0
 
 
 def _failed(root: Path, done: subprocess.CompletedProcess[str]) -> FirstCommit:

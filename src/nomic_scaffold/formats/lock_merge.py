@@ -52,7 +52,7 @@ def _lock(base: str, ours: str, theirs: str, accelerator: Accelerator) -> str | 
     pieces = LockText(
         records=tuple(part.record for part in parts),
         content_hash={part.record.platform: part.content_hash for part in parts},
-        channels=left.channels,
+        channels=right.channels if old and left.channels == old.channels else left.channels,
         blocks=tuple(block for part in parts for block in part.blocks),
     )
     return conda_lock.join(pieces, accelerator)

@@ -155,11 +155,14 @@ def _conda_locks(root: Path) -> tuple[list[str], list[str]]:
     wanted = lock_inputs.read(_read(root / environment_yml.NAME), _read(root / scaffold_toml.NAME))
     made = reference_locks(wanted)
     if made is None:
-        return [], ["conda-lock.yml is not there yet: no shipped lock is for these answers"]
+        sentence = "`nomic-scaffold lock` solves it, `nomic-scaffold --offline lock` from the records of earlier locks"
+        return [], [f"conda-lock.yml is not there yet: no shipped lock is for these answers; {sentence}"]
     for name, text in made.items():
         _write(root / name, text)
-    if any(inputs.pip for inputs in wanted):
-        return list(made), ["the pip section of environment.yml is not locked yet"]
+    waiting = ", ".join(dict.fromkeys(item.text for inputs in wanted for item in inputs.pip))
+    if waiting:
+        sentence = "install works without it; `nomic-scaffold lock` adds it where a package index answers"
+        return list(made), [f"the pip section of environment.yml is not locked yet ({waiting}); {sentence}"]
     return list(made), []
 
 

@@ -31,6 +31,9 @@ CANONICAL = "https://conda.anaconda.org"
 MIRRORS = "NOMIC_SCAFFOLD_MIRRORS"
 """Pairs `CHANNEL_URL=MIRROR_URL`, separated by white space; several mirrors of one channel are several pairs."""
 _RETRIES = 3
+_VERIFIED = (
+    "ssl_verify is false for conda; certificates are verified here all the same: name your own with ssl_verify: FILE"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,13 +46,19 @@ class ChannelAccess:
     """Host (with port) -> value of the Authorization header, from addresses with a user and a password in them."""
     environment: dict[str, str]
     """Proxy and certificate variables that the network library reads, where they are not set yet."""
+    notes: tuple[str, ...] = ()
+    """What of the user's settings is not done, one sentence each."""
 
     def resolve(self, url: str) -> str:
         """Give the first address that is really asked for `url`."""
+        return self.resolve_all(url)[0]
+
+    def resolve_all(self, url: str) -> tuple[str, ...]:
+        """Give the addresses that are really asked for `url`, best first."""
         for base in sorted(self.mirrors, key=len, reverse=True):
             if url == base or url.startswith(base.rstrip("/") + "/"):
-                return self.mirrors[base][0].rstrip("/") + url[len(base.rstrip("/")) :]
-        return url
+                return tuple(mirror.rstrip("/") + url[len(base.rstrip("/")) :] for mirror in self.mirrors[base])
+        return (url,)
 
 
 def channel_access(environ: Mapping[str, str], *, home: Path | None = None) -> ChannelAccess:
@@ -61,7 +70,13 @@ def channel_access(environ: Mapping[str, str], *, home: Path | None = None) -> C
     found |= _own_mirrors(environ)
     logins: dict[str, str] = {}
     mirrors = {base.rstrip("/"): tuple(_without_login(url, logins) for url in urls) for base, urls in found.items()}
-    return ChannelAccess(mirrors=mirrors, logins=logins, environment=_transport(environ, condarc))
+    unverified = str(condarc.get("ssl_verify", "")).lower() in ("false", "no", "0")
+    return ChannelAccess(
+        mirrors=mirrors,
+        logins=logins,
+        environment=_transport(environ, condarc),
+        notes=(_VERIFIED,) if unverified else (),
+    )
 
 
 def open_client(access: ChannelAccess | None = None) -> Client:
@@ -104,7 +119,7 @@ def open_client(access: ChannelAccess | None = None) -> Client:
 def redact(text: str) -> str:
     """Take logins and tokens out of addresses in `text`."""
     text = re.sub(r"(?<=://)[^/\s@]+@", "***@", text)
-    return re.sub(r"/t/[^/\s]+/", "/t/***/", text)
+    return re.sub(r"/t/[^/\s?#]+", "/t/***", text)
 
 
 def _own_mirrors(environ: Mapping[str, str]) -> dict[str, list[str]]:
@@ -113,7 +128,7 @@ def _own_mirrors(environ: Mapping[str, str]) -> dict[str, list[str]]:
         base, equals, url = pair.partition("=")
         if not equals or "://" not in base or "://" not in url:
             raise InputError(
-                f"{pair!r} is not CHANNEL_URL=MIRROR_URL",
+                f"{re.sub(r'[^/=@]+@', '***@', redact(pair))!r} is not CHANNEL_URL=MIRROR_URL",
                 path=MIRRORS,
                 hint=f"export {MIRRORS}={CANONICAL}/conda-forge=https://mirror.example/conda-forge",
             )

@@ -36,7 +36,7 @@ class Source:
             return str(self.folder)
         if self.offline:
             return f"the cache {self.cache}"
-        return redact(self.access.resolve(address(channel)))
+        return redact(", ".join(self.access.resolve_all(address(channel))))
 
     def for_channels(self, channels: Iterable[str]) -> ChannelAccess:
         """Add the logins that these channels' addresses hold once their variables are filled in."""

@@ -71,6 +71,8 @@ def solve(
     """
     for request in requests:
         _specs(request.inputs.requirements)
+    for note in source.access.notes:
+        progress.say(note)
     with progress.meter("solving", total=len(requests), unit="steps") as meter:
         return asyncio.run(_all(requests, source, meter, progress, timeout))
 

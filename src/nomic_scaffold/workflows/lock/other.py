@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nomic_scaffold.adapters import lock_files
+from nomic_scaffold.adapters import git, lock_files
 from nomic_scaffold.disk import atomic
 from nomic_scaffold.formats import lock_merge
 from nomic_scaffold.models.lock import LockSet
@@ -24,10 +24,14 @@ def lint(paths: Sequence[Path]) -> tuple[CheckResult, ...]:
 
 
 def merge(base: Path, ours: Path, theirs: Path, *, path: str) -> bool:
-    """Merge three versions of the file at `path` into `ours`, as git asks its drivers to; False: git must not."""
+    """Merge three versions of the file at `path` into `ours`, as git asks its drivers to.
+
+    What `lock` can't write again (weights, golden vectors, another tool's lock) is merged as git does without a driver:
+    False when that leaves a conflict, which is then marked in the file.
+    """
     texts = [lock_files.derived_text(item) or "" for item in (base, ours, theirs)]
     merged = lock_merge.merge(path, *texts)
     if merged is None:
-        return False
+        return git.merge_file(base, ours, theirs)
     atomic.write_text(ours, merged)
     return True
