@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,47 @@ def everywhere(*packages: LockedPackage) -> dict[str, list[LockedPackage]]:
 )
 def test_variants_are_named_as_shortly_as_can_be(variants: list[str], words: str) -> None:
     assert lock_diff.where(variants, IDS) == words
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "words", "cells"),
+    [
+        pytest.param(
+            *(("2.5", "cpu_mkl_py313_h1a_0"), ("2.6", "cpu_mkl_py313_h2b_1")), "2.5 -> 2.6", "| 2.5 | 2.6 |", id="alike"
+        ),
+        pytest.param(
+            *(("2.5", "cpu_mkl_py313_h1a_0"), ("2.6", "cpu_generic_py313_h2b_1")),
+            "2.5 cpu_mkl_py313_h1a_0 -> 2.6 cpu_generic_py313_h2b_1",
+            "| 2.5 cpu_mkl_py313_h1a_0 | 2.6 cpu_generic_py313_h2b_1 |",
+            id="another BLAS",
+        ),
+        pytest.param(
+            *(("2.5", "cuda129_py313_h1a_0"), ("2.5", "cpu_generic_py313_h1a_0")),
+            "2.5 (cuda129_py313_h1a_0 -> cpu_generic_py313_h1a_0)",
+            "| 2.5 cuda129_py313_h1a_0 | 2.5 cpu_generic_py313_h1a_0 |",
+            id="another build of a version",
+        ),
+    ],
+)
+def test_builds_are_told_where_they_are_of_another_flavour(
+    before: tuple[str, str], after: tuple[str, str], words: str, cells: str
+) -> None:
+    found = lock_diff.compare(
+        everywhere(package("pytorch", *before)), everywhere(package("pytorch", *after)), names=("a", "b")
+    )
+    assert [lock_diff.versions(change) for change in found.changes] == [words]
+    assert cells in lock_diff.markdown(found)
+
+
+def test_the_same_name_with_other_bytes_is_a_change() -> None:
+    old = package("numpy", "2.0", "h1")
+    found = lock_diff.compare(everywhere(old), everywhere(replace(old, sha256="of others")), names=("a", "b"))
+    assert [(change.kind, lock_diff.versions(change)) for change in found.changes] == [
+        ("rebuilt", "2.0 (h1, other bytes)")
+    ]
+    assert "| 2.0 h1 | 2.0 h1 (other bytes) |" in lock_diff.markdown(found)
+    unknown = lock_diff.compare(everywhere(old), everywhere(replace(old, sha256=None)), names=("a", "b"))
+    assert unknown.changes == ()
 
 
 def test_a_change_that_is_the_same_everywhere_is_told_once() -> None:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from nomic_scaffold.formats.builds import flavour_of
 from nomic_scaffold.models.lock import LockedPackage, Manager
 from nomic_scaffold.models.lock_diff import Change, Kind, LockDiff, VariantDiff
 
 Side = Mapping[str, Sequence[LockedPackage]]
 """Variant id -> its packages."""
+_Row = tuple[Kind, Manager, str, str | None, str | None, str, str]
+_OTHER_BYTES = "other bytes"
 _KINDS: tuple[Kind, ...] = ("added", "removed", "changed", "rebuilt")
-_SHOWN = {"added": "added", "removed": "removed", "changed": "changed", "rebuilt": "rebuilt (same version)"}
 
 
 def compare(old: Side, new: Side, *, names: tuple[str, str]) -> LockDiff:
     """Compare variant by variant; a package that changed alike in several is told once."""
     ids = sorted({*old, *new})
-    found: dict[tuple[Kind, Manager, str, str | None, str | None], list[tuple[str, str | None, str | None]]] = {}
+    found: dict[_Row, list[tuple[str, str | None, str | None]]] = {}
     for variant in ids:
         before, after = _by_name(old.get(variant, ())), _by_name(new.get(variant, ()))
         if variant not in old or variant not in new:
@@ -26,11 +28,14 @@ def compare(old: Side, new: Side, *, names: tuple[str, str]) -> LockDiff:
             kind = _kind(was, now)
             if kind is None:
                 continue
-            row = (kind, key[0], key[1], was.version if was else None, now.version if now else None)
+            flavours = (flavour_of(was.build), flavour_of(now.build)) if was and now else ("", "")
+            # A build of another flavour is a change of its own: CPU became CUDA, or the BLAS is another one.
+            others = flavours if flavours[0] != flavours[1] else ("", "")
+            row = (kind, *key, was.version if was else None, now.version if now else None, *others)
             found.setdefault(row, []).append((variant, was.build if was else None, now.build if now else None))
     changes = [
         Change(kind=kind, manager=manager, name=name, before=before, after=after, builds=tuple(builds))
-        for (kind, manager, name, before, after), builds in found.items()
+        for (kind, manager, name, before, after, *_), builds in found.items()
     ]
     return LockDiff(
         old=names[0],
@@ -63,13 +68,14 @@ def megabytes(amount: int, *, signed: bool = False) -> str:
 
 def versions(change: Change) -> str:
     """Write what a package was and is; builds where they tell something and are one."""
-    builds = {(before, after) for _, before, after in change.builds}
     if change.kind == "rebuilt":
-        pair = next(iter(builds)) if len(builds) == 1 else None
-        return f"{change.after} ({pair[0]} -> {pair[1]})" if pair else f"{change.after} (builds differ)"
-    return (
-        f"{change.before} -> {change.after}" if change.before and change.after else change.after or change.before or ""
-    )
+        builds = {(before, after) for _, before, after in change.builds}
+        if len(builds) > 1:
+            return f"{change.after} (builds differ)"
+        before, after = next(iter(builds))
+        both = f"{before} -> {after}" if before != after else ", ".join(filter(None, (after, _OTHER_BYTES)))
+        return f"{change.after} ({both})"
+    return " -> ".join(side for side in (_cell(change, 0), _cell(change, 1)) if side)
 
 
 def markdown(diff: LockDiff) -> str:
@@ -148,7 +154,9 @@ def _kind(was: LockedPackage | None, now: LockedPackage | None) -> Kind | None:
         return "added" if was is None else "removed"
     if was.version != now.version:
         return "changed"
-    return "rebuilt" if was.url.rpartition("/")[2] != now.url.rpartition("/")[2] else None
+    same_name = was.url.rpartition("/")[2] == now.url.rpartition("/")[2]
+    same_bytes = was.sha256 == now.sha256 or not (was.sha256 and now.sha256)
+    return None if same_name and same_bytes else "rebuilt"
 
 
 def _variant(name: str, old: Sequence[LockedPackage] | None, new: Sequence[LockedPackage] | None) -> VariantDiff:
@@ -171,10 +179,17 @@ def _parts(variant: str) -> tuple[str, str]:
 
 
 def _cell(change: Change, side: int) -> str:
+    """Write the version of one side, with its build where that is another one, or of another flavour."""
+    version = (change.before, change.after)[side] or ""
+    builds = {build[1 + side] for build in change.builds}
+    build = next(iter(builds)) if len(builds) == 1 else None
     if change.kind == "rebuilt":
-        builds = {build[1 + side] for build in change.builds}
-        return f"{change.after} {next(iter(builds)) if len(builds) == 1 else ''}".strip()
-    return (change.before, change.after)[side] or ""
+        same = all(before == after for _, before, after in change.builds)
+        return " ".join(filter(None, (version, build, f"({_OTHER_BYTES})" if same and side else "")))
+    before, after = (flavour_of(change.builds[0][1 + place]) for place in (0, 1))
+    if change.kind != "changed" or before == after:
+        return version
+    return f"{version} {build or (before, after)[side]}".strip()
 
 
 def _unknown(item: VariantDiff) -> str:

@@ -17,7 +17,7 @@ class Change:
     name: str
     manager: Manager
     kind: Kind
-    """`rebuilt`: the same version in another build."""
+    """`rebuilt`: the same version in another build, or under the same name with other bytes."""
     before: str | None
     """Version."""
     after: str | None
