@@ -543,43 +543,11 @@ def locked_wheel(bench: Bench) -> LockedPackage:
     )
 
 
-def test_pips_part_is_held_against_its_records(bench: Bench) -> None:
-    bench.packages = (*bench.packages, locked_wheel(bench))
-    asked: list[list[str]] = []
-
-    def pip(prefix: object, packages: Any) -> None:
-        asked.append([package.name for package in packages])
-        shutil.rmtree(bench.prefix / SITE / "extra", ignore_errors=True)
-        shutil.rmtree(bench.prefix / SITE / "extra-1.0.dist-info", ignore_errors=True)
-        fake_wheel(bench.prefix)
-
-    bench.install(offline=True, pip=pip)
-    assert bench.troubles(deep=True) == bench.troubles(deep=False) == {}
-    bench.install(offline=True, pip=pip)
-    assert asked == [["extra"]], "nothing to do the second time"
-
-    module = bench.prefix / SITE / "extra/__init__.py"
-    keep_times(module, lambda data: data.replace(b"1", b"2"))
-    assert bench.troubles(deep=True) == {"ENV009": Status.FAIL}
-    module.write_text("longer than it was")
-    assert bench.troubles(deep=False) == {"ENV006": Status.FAIL}
-    bench.install(offline=True, pip=pip)
-    assert asked == [["extra"], ["extra"]]
-    assert bench.troubles(deep=True) == {}
-
-    record = bench.prefix / SITE / "extra-1.0.dist-info/RECORD"
-    module.write_text("x = 3\n")
-    digest = base64.urlsafe_b64encode(hashlib.sha256(b"x = 3\n").digest()).rstrip(b"=").decode()
-    lines = record.read_text().splitlines()
-    record.write_text("\n".join([f"extra/__init__.py,sha256={digest},6", *lines[1:]]) + "\n")
-    assert bench.troubles(deep=True) == {"ENV005": Status.UNKNOWN, "ENV012": Status.UNKNOWN}
-
-
 def test_a_locked_wheel_that_does_not_come_is_told(bench: Bench) -> None:
     from nomic_scaffold.errors import UnavailableError
 
     bench.packages = (*bench.packages, locked_wheel(bench))
     with pytest.raises(UnavailableError, match=r"extra 1\.0 of the lock's pip section is not installed"):
-        bench.install(offline=True, pip=lambda prefix, packages: None)
+        bench.install(offline=True, pip=lambda prefix, packages, wheels: None)
     assert not (bench.prefix / witness.NAME).exists()
     assert not (bench.prefix / NOTE).exists()

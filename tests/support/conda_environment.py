@@ -15,6 +15,7 @@ import pytest
 from nomic_scaffold.adapters.conda.fetch import Patience
 from nomic_scaffold.adapters.conda.inspect import inspect
 from nomic_scaffold.adapters.conda.install import PipPart, Wanted, install
+from nomic_scaffold.adapters.conda.wheels import Bring, Wheels
 from nomic_scaffold.checks.environment_conda import check_conda_environment
 from nomic_scaffold.models.evidence import EnvironmentEvidence, FileFinding
 from nomic_scaffold.models.lock import LockedPackage
@@ -77,6 +78,7 @@ class Bench:
         fresh: bool = False,
         copy: bool = False,
         pip: PipPart | None = None,
+        bring: Bring | None = None,
         prefix: Path | None = None,
     ) -> list[str]:
         """Install, and give what was said."""
@@ -88,13 +90,16 @@ class Bench:
             fresh=fresh,
             copy=copy,
             pip=pip,
+            wheels=Wheels(cache=self.cache, bring=bring),
             progress=said,
             cache=self.cache,
             patience=IMPATIENT,
         )
         return said.words
 
-    def look(self, *, deep: bool, fetch_missing: bool = False, prefix: Path | None = None) -> EnvironmentEvidence:
+    def look(
+        self, *, deep: bool, fetch_missing: bool = False, bring: Bring | None = None, prefix: Path | None = None
+    ) -> EnvironmentEvidence:
         found = inspect(
             Prefix(
                 path=prefix or self.prefix,
@@ -107,6 +112,7 @@ class Bench:
             deep=deep,
             cache=self.cache,
             fetch_missing=fetch_missing,
+            wheels=Wheels(cache=self.cache, bring=bring),
         )
         assert isinstance(found, EnvironmentEvidence), found
         return found

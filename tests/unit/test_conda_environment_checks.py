@@ -135,8 +135,12 @@ def test_a_record_without_sha256_is_spoken_for_by_its_files() -> None:
     assert worse(unwitnessed) == {"ENV005": Status.UNKNOWN, "ENV012": Status.UNKNOWN}
 
 
-def test_a_wheel_whose_origin_nothing_tells_is_unknown() -> None:
-    assert worse(evidence(NUMPY_THERE, NOMIC_THERE.model_copy(update={"sha256": None}))) == {"ENV005": Status.UNKNOWN}
+def test_a_wheel_whose_origin_nothing_tells_is_spoken_for_by_its_files() -> None:
+    bare = NOMIC_THERE.model_copy(update={"sha256": None})
+    assert worse(evidence(NUMPY_THERE, bare)) == {}
+    assert worse(evidence(NUMPY_THERE, bare, deep=False)) == {"ENV005": Status.UNKNOWN}
+    unwitnessed = evidence(NUMPY_THERE, bare, findings=[finding("unwitnessed", owner="nomic")])
+    assert worse(unwitnessed) == {"ENV005": Status.UNKNOWN, "ENV012": Status.UNKNOWN}
 
 
 @pytest.mark.parametrize("channel", [f"{FORGE}/", "conda-forge", "https://mirror.example/conda/conda-forge"])

@@ -270,9 +270,8 @@ ENV_VERSION = declare(
 ENV_ARCHIVE = declare(
     "ENV005",
     "every package comes from its locked archive",
-    "The sha256 of the archive that a package was installed from must be one that the lock has. Unknown when the "
-    "environment's records don't say where a package comes from: it was installed by something other than this tool, "
-    "or its list of files was changed since.",
+    "The sha256 of the archive that a package was installed from must be one that the lock has. Where an environment's "
+    "records don't say, a deep look lets the files speak: every byte is the locked archive's. Else it is unknown.",
 )
 ENV_FILES = declare(
     "ENV006",
@@ -318,9 +317,9 @@ ENV_WITNESS = declare(
     "ENV012",
     "what files must be is told by the locked archives, not by the environment",
     "An environment's own records can be changed together with its files, so each file is held against the archive "
-    "that the lock pins by sha256. Unknown for packages whose archive is in no package cache here and can't be "
-    "fetched, and for PyPI packages whose RECORD is not as the install left it. `nomic-scaffold install` fetches what "
-    "is lacking.",
+    "that the lock pins by sha256: conda's packages and wheels alike. Unknown for packages whose archive is in no "
+    "package cache here and can't be fetched; in an environment of wheels, for packages whose RECORD is not as the "
+    "install left it. `nomic-scaffold install` fetches what is lacking.",
 )
 
 

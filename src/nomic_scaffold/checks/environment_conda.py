@@ -121,7 +121,7 @@ def _archives(both: Sequence[_Pair], evidence: EnvironmentEvidence) -> CheckResu
                 wrong.append(
                     f"{seen.name} {seen.version} has {seen.sha256[:12]}…, locked {(wanted.sha256 or '')[:12]}…"
                 )
-        elif evidence.depth == "deep" and seen.manager == "conda" and seen.name not in troubled:
+        elif evidence.depth == "deep" and seen.name not in troubled:
             by_files += 1  # every byte is the locked archive's: where it came from needs no telling
         else:
             untold.append(seen.name)

@@ -10,7 +10,7 @@ from nomic_scaffold.models.boundary import Boundary
 from nomic_scaffold.models.report import CheckResult
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-FileName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+FileName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+!-]*$")]
 Size = Annotated[int, Field(gt=0)]
 
 

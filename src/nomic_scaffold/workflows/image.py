@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 from nomic_scaffold import __version__
@@ -16,6 +17,7 @@ from nomic_scaffold.adapters import git, golden, machine, probe, project, pypi, 
 from nomic_scaffold.adapters.conda.archive import archives_in, cache_root, file_name
 from nomic_scaffold.adapters.conda.fetch import fetch, without_hash
 from nomic_scaffold.adapters.conda.inspect import inspect
+from nomic_scaffold.adapters.conda.wheels import Wheels
 from nomic_scaffold.adapters.container import context
 from nomic_scaffold.adapters.container import engine as docker
 from nomic_scaffold.checks.image import check_image
@@ -210,7 +212,13 @@ def look(
             python=Path(PREFIX) / "bin" / "python",
         )
         environment = inspect(
-            prefix, packages=made_of.packages, platform=made_of.platform, deep=True, home=PREFIX, progress=progress
+            prefix,
+            packages=made_of.packages,
+            platform=made_of.platform,
+            deep=True,
+            home=PREFIX,
+            wheels=Wheels(cache=cache_root(), bring=partial(weights.bring_wheels, progress=progress)),
+            progress=progress,
         )
         baked = _take_weights(client, tag, spec, taken)
         seen = weights.inspect(baked or project.weights_path(root, spec), spec.model, progress=progress)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -180,9 +181,12 @@ def _variant(
 def _conda(
     root: Path, spec: ProjectSpec, choice: Choice, *, fresh: bool, offline: bool, progress: Progress, copy: bool
 ) -> Prefix:
+    from nomic_scaffold.adapters import weights
     from nomic_scaffold.adapters.conda import virtual
+    from nomic_scaffold.adapters.conda.archive import cache_root
     from nomic_scaffold.adapters.conda.install import Wanted
     from nomic_scaffold.adapters.conda.install import install as install_conda
+    from nomic_scaffold.adapters.conda.wheels import Wheels
 
     platform = virtual.platform()
     unmet = [need for need in choice.wants.get(f"{platform}-{choice.accelerator}", ()) if not need.met]
@@ -192,10 +196,10 @@ def _conda(
             hint="nomic-scaffold install --explain",
         )
 
-    def pip_part(prefix: Prefix, packages: Sequence[LockedPackage]) -> None:
+    def pip_part(prefix: Prefix, packages: Sequence[LockedPackage], wheels: Mapping[str, Path]) -> None:
         from nomic_scaffold.adapters.pypi.into_conda import install_into
 
-        install_into(prefix, packages, wheels=root / "locks" / pylock.WHEELS, offline=offline, progress=progress)
+        install_into(prefix, packages, wheels=wheels, offline=offline, progress=progress)
 
     return install_conda(
         Wanted(
@@ -210,6 +214,11 @@ def _conda(
         fresh=fresh,
         copy=copy,
         pip=pip_part,
+        wheels=Wheels(
+            cache=cache_root(),
+            folders=(root / "locks" / pylock.WHEELS,),
+            bring=None if offline else partial(weights.bring_wheels, progress=progress),
+        ),
     )
 
 

@@ -7,12 +7,15 @@ import shlex
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from nomic_scaffold import __version__
 from nomic_scaffold.adapters import golden, lock_files, machine, probe, project, pypi, weights
+from nomic_scaffold.adapters.conda.archive import cache_root
 from nomic_scaffold.adapters.conda.inspect import describe
 from nomic_scaffold.adapters.conda.inspect import inspect as inspect_conda
+from nomic_scaffold.adapters.conda.wheels import Wheels
 from nomic_scaffold.checks.codes import CODES
 from nomic_scaffold.checks.environment_conda import MEND
 from nomic_scaffold.checks.golden import KnownVectors
@@ -219,7 +222,17 @@ def _environment(
         except (InputError, ValueError) as error:
             return Unavailable(unavailable=f"no lock to hold the environment against: {error}")
         return inspect_conda(
-            prefix, packages=packages, platform=platform, deep=deep, fetch_missing=not offline, progress=progress
+            prefix,
+            packages=packages,
+            platform=platform,
+            deep=deep,
+            fetch_missing=not offline,
+            wheels=Wheels(
+                cache=cache_root(),
+                folders=(root / "locks" / pylock.WHEELS,),
+                bring=partial(weights.bring_wheels, progress=progress) if deep and not offline else None,
+            ),
+            progress=progress,
         )
     return pypi.inspect(prefix, root, progress=progress)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import os
 import stat
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,8 +15,10 @@ from nomic_scaffold.adapters.conda.records import Record
 from nomic_scaffold.adapters.conda.signatures import Signature
 from nomic_scaffold.disk.bulk import sha256_files
 from nomic_scaffold.formats import left_out
+from nomic_scaffold.formats.wheel import GENERATED
 from nomic_scaffold.models import witness
 from nomic_scaffold.models.evidence import FileFinding, FileProblem
+from nomic_scaffold.models.wheel import WheelFile
 
 OURS = frozenset({witness.NAME, left_out.NAME, "CACHEDIR.TAG"})
 """Files at the top of a prefix that installers leave beside those of packages."""
@@ -31,6 +33,8 @@ class _Job:
     owner: str
     allowed: frozenset[str]
     modified: int
+    recorded: str | None = None
+    """sha256 that the environment's own record gives to a program that an installer generated."""
 
 
 class Examination:
@@ -166,12 +170,42 @@ class Examination:
                 elif deep and file.sha256 is not None:
                     self._jobs.append(_Job(file.path, owner, frozenset({file.sha256}), seen.st_mtime_ns))
 
-    def own(self, record: Record) -> None:
+    def own(self, package: Record | PipPackage) -> None:
         """Know whose the files of a package are, without a look at them."""
-        self.owned.update(file.path for file in record.files)
+        if isinstance(package, Record):
+            self.owned.update(file.path for file in package.files)
+        else:
+            self.owned.update((*package.files, package.record))
+
+    def expect_wheel(self, package: PipPackage, files: Iterable[WheelFile], *, deep: bool) -> None:
+        """Hold the files of a package of pip's against the locked wheel, which says what must be there."""
+        owner = package.name
+        for file in files:
+            self.owned.add(file.path)
+            self.files += 1
+            seen = self._there.get(file.path)
+            if seen is None:
+                self.found(file.path, "missing", owner)
+                continue
+            if not stat.S_ISREG(seen.st_mode):
+                self._not_a_file(file.path, owner, seen)
+                continue
+            mode = stat.S_IMODE(seen.st_mode)
+            if os.name != "nt" and (mode & 0o7002 or (file.executable and not mode & 0o100)):
+                self.found(file.path, "mode", owner, f"{mode:04o}")
+            if file.size is not None and seen.st_size != file.size:
+                detail = f"{seen.st_size} bytes, not {file.size}; {_when(seen.st_mtime_ns)}"
+                self.found(file.path, "resized", owner, detail)
+            elif deep:
+                recorded = package.files.get(file.path, (None, None))[0] if file.size is None else None
+                self._jobs.append(_Job(file.path, owner, file.allowed, seen.st_mtime_ns, recorded))
+        folder = package.record.rpartition("/")[0]
+        self.owned.update(f"{folder}/{name}" for name in GENERATED)
+        if package.record not in self._there:
+            self.found(package.record, "missing", owner)
 
     def expect_pip(self, package: PipPackage, *, deep: bool) -> None:
-        """Hold the files of a package of pip's against its RECORD."""
+        """Hold the files of a package of pip's against its RECORD, for want of the wheel."""
         self.owned.add(package.record)
         for path, (sha256, size) in package.files.items():
             if path == package.record or "__pycache__/" in path:
@@ -181,6 +215,8 @@ class Examination:
             seen = self._there.get(path)
             if seen is None:
                 self.found(path, "missing", package.name)
+            elif not stat.S_ISREG(seen.st_mode):
+                self._not_a_file(path, package.name, seen)
             elif size is not None and seen.st_size != size:
                 self.found(path, "resized", package.name, f"{seen.st_size} bytes, not {size}")
             elif deep and sha256 is not None:
@@ -190,7 +226,7 @@ class Examination:
 
     def run(self, *, deep: bool, advance: object = None) -> None:
         """Read the files that were put off, then look for files of nobody."""
-        self._read(advance if callable(advance) else None)
+        self.read(advance if callable(advance) else None)
         for path, seen in self._there.items():
             if path in self.owned or path in OURS:
                 continue
@@ -199,7 +235,8 @@ class Examination:
             else:
                 self.found(path, "foreign", None, f"belongs to no package; {_when(seen.st_mtime_ns)}")
 
-    def _read(self, advance: Callable[[int], None] | None) -> None:
+    def read(self, advance: Callable[[int], None] | None = None) -> None:
+        """Read the files that were put off."""
         top = str(self._prefix)
         hashes = sha256_files([f"{top}/{job.path}" for job in self._jobs])
         for job, found in zip(self._jobs, hashes, strict=True):
@@ -209,7 +246,11 @@ class Examination:
                 self.found(job.path, "unreadable", job.owner, found.strerror or str(found))
                 continue
             self.bytes_read += found[1]
-            if not is_allowed(self._prefix / job.path, found[0], job.allowed):
+            if is_allowed(self._prefix / job.path, found[0], job.allowed):
+                continue
+            if found[0] == job.recorded:
+                self.found(job.path, "unwitnessed", job.owner, "as its installer recorded it, in no form that is known")
+            else:
                 self.found(job.path, "changed", job.owner, f"sha256 {found[0][:12]}…; {_when(job.modified)}")
         self._jobs = []
 

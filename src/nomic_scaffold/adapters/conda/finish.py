@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 
 from nomic_scaffold import __version__
 from nomic_scaffold.adapters.conda.cache import Unpacked
-from nomic_scaffold.adapters.conda.examine import OURS
+from nomic_scaffold.adapters.conda.examine import OURS, Examination
 from nomic_scaffold.adapters.conda.expected import (
     CLOBBERED,
     Expected,
@@ -24,14 +25,17 @@ from nomic_scaffold.adapters.conda.pip_part import PipPackage, pip_packages
 from nomic_scaffold.adapters.conda.records import META
 from nomic_scaffold.adapters.conda.signatures import Signature, signature
 from nomic_scaffold.adapters.conda.signatures import write as write_signatures
+from nomic_scaffold.adapters.conda.wheels import read_wheel
 from nomic_scaffold.disk.atomic import write_text
 from nomic_scaffold.disk.bulk import sha256_files
 from nomic_scaffold.errors import UnavailableError
+from nomic_scaffold.formats.wheel import GENERATED, placed
 from nomic_scaffold.models import witness
 from nomic_scaffold.models.lock import LockedPackage
 from nomic_scaffold.models.prefix import Prefix
 from nomic_scaffold.models.progress import Progress
 from nomic_scaffold.models.variant import Platform
+from nomic_scaffold.models.wheel import WheelFile
 from nomic_scaffold.models.witness import Witness, WitnessedPackage
 
 BUSY = "nomic-scaffold.busy"
@@ -48,9 +52,11 @@ class Finish:
         *,
         platform: Platform,
         entries: Sequence[Unpacked],
+        wheels: Mapping[str, Path],
         lock_digest: str,
     ) -> None:
         self._packages, self._prefix, self._platform = packages, prefix, platform
+        self._wheels = {name: read_wheel(path) for name, path in wheels.items()}
         self._entries = {entry.package.name: entry for entry in entries}
         self._lock_digest = lock_digest
         manifests = [entry.manifest for entry in entries]
@@ -66,24 +72,23 @@ class Finish:
         )
 
     def pip_lacking(self) -> list[LockedPackage]:
-        """Give the locked PyPI packages that are not there, not in their version, or not whole."""
-        there = {p.name: p for p in self._pip()}
-        top = str(self._prefix.path)
-        lacking = []
-        for package in self._packages:
-            if package.manager != "pip":
-                continue
-            found = there.get(package.name)
-            if found is None or found.version != package.version or self._broken(found, top):
-                lacking.append(package)
-        return lacking
+        """Give the locked PyPI packages that are not there just as their wheel gives them.
 
-    def _broken(self, package: PipPackage, top: str) -> bool:
-        if package.record_sha256 is None:
-            return True
-        wanted = {f"{top}/{path}": sha256 for path, (sha256, _) in package.files.items() if sha256 is not None}
-        hashes = sha256_files(list(wanted))
-        return any(isinstance(f, OSError) or f[0] != w for w, f in zip(wanted.values(), hashes, strict=True))
+        One whose wheel is not at hand is put in anew: uv takes none but the locked one, and nothing else could tell.
+        """
+        locked = {p.name: p for p in self._packages if p.manager == "pip"}
+        examination, judged = Examination(self._prefix.path), set()
+        for package in self._pip():
+            if package.name in self._wheels and package.version == locked[package.name].version:
+                judged.add(package.name)
+                examination.expect_wheel(package, self._of_wheel(package.name), deep=True)
+        examination.read()
+        broken = {finding.owner for finding in examination.sorted_findings()}
+        return [p for name, p in locked.items() if name not in judged or name in broken]
+
+    def _of_wheel(self, name: str) -> list[WheelFile]:
+        assert self._python is not None
+        return list(placed(self._wheels[name], python=self._python, prefix=str(self._prefix.path), project=name))
 
     def _pip(self) -> list[PipPackage]:
         if self._python is None:
@@ -136,11 +141,7 @@ class Finish:
                     continue
                 self._one(place, one, there.get(place), noted, unread, alone=len(options) == 1)
         for package in pip:
-            for path, (sha256, _) in {**package.files, package.record: (package.record_sha256, None)}.items():
-                if sha256 is not None and path in there:
-                    noted[path] = signature(there[path], owner=f"pip:{package.name}", content=sha256)
-                elif path in there and "__pycache__/" not in path:
-                    noted[path] = signature(there[path], owner=f"pip:{package.name}", content=None)
+            self._of_pip(package, there, noted, unread)
         for (path, owner, allowed), found in zip(
             unread, sha256_files([f"{top}/{path}" for path, _, _ in unread]), strict=True
         ):
@@ -148,6 +149,27 @@ class Finish:
                 raise _not_whole(path, owner)
             noted[path] = signature(there[path], owner=owner, content=found[0])
         return noted
+
+    def _of_pip(
+        self,
+        package: PipPackage,
+        there: Mapping[str, os.stat_result],
+        noted: dict[str, Signature],
+        unread: list[tuple[str, str, frozenset[str]]],
+    ) -> None:
+        """Hold the files of a package against its wheel; where that is not at hand, note what uv says of them."""
+        owner, listed = f"pip:{package.name}", dict(package.files)
+        if package.name in self._wheels:
+            for file in self._of_wheel(package.name):
+                if file.path not in there:
+                    raise _not_whole(file.path, package.name)
+                recorded = package.files.get(file.path, (None, None))[0] if file.size is None else None
+                unread.append((file.path, owner, file.allowed | {recorded} if recorded else file.allowed))
+            own = {f"{package.record.rpartition('/')[0]}/{name}" for name in GENERATED}
+            listed = {path: told for path, told in listed.items() if path in own}
+        for path, (sha256, _) in {**listed, package.record: (package.record_sha256, None)}.items():
+            if path in there and "__pycache__/" not in path:
+                noted[path] = signature(there[path], owner=owner, content=sha256)
 
     def _one(
         self,

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+
+from packaging.utils import canonicalize_name
 
 from nomic_scaffold.adapters.conda.archive import archives_in, cache_root
 from nomic_scaffold.adapters.conda.examine import Examination, Made
@@ -23,10 +26,12 @@ from nomic_scaffold.adapters.conda.records import (
 )
 from nomic_scaffold.adapters.conda.signatures import Signature
 from nomic_scaffold.adapters.conda.signatures import read as read_signatures
+from nomic_scaffold.adapters.conda.wheels import Wheels, find_wheels, read_wheel
 from nomic_scaffold.adapters.conda.witnesses import Witness, find_witnesses, unpacked_folders
 from nomic_scaffold.errors import ScaffoldError
 from nomic_scaffold.formats import left_out
 from nomic_scaffold.formats.conda_package import python_layout
+from nomic_scaffold.formats.wheel import placed
 from nomic_scaffold.models import witness
 from nomic_scaffold.models.evidence import EnvironmentEvidence, FileFinding, InstalledPackage, Unavailable
 from nomic_scaffold.models.lock import LockedPackage
@@ -45,6 +50,7 @@ def inspect(
     cache: Path | None = None,
     home: str | None = None,
     fetch_missing: bool = False,
+    wheels: Wheels | None = None,
     progress: Progress | None = None,
 ) -> EnvironmentEvidence | Unavailable:
     """Gather what is installed at `prefix` and every file that is not as `packages` (of the lock) must have left it.
@@ -52,8 +58,9 @@ def inspect(
     `deep` reads every byte of the prefix and of the archives. Else, where this tool made the environment, files that
     are untouched since are taken for what they were; elsewhere kinds, sizes, modes and links are compared.
     `fetch_missing` lets a deep look fetch locked archives that no cache here has: without them nothing but the
-    environment's own records says what its files must be. `home` is where the environment was made, when `prefix` is a
-    copy of it that was taken out of an image.
+    environment's own records says what its files must be; `wheels` tells where those of the lock's pip section
+    are, and brings what is not here. `home` is where the environment was made, when `prefix` is a copy of it that was
+    taken out of an image.
     """
     top = prefix.path
     if not (top / META).is_dir():
@@ -68,6 +75,7 @@ def inspect(
             records=records,
             cache=cache or cache_root(),
             home=home or str(top),
+            wheels=wheels or Wheels(cache=cache or cache_root()),
             fetch=partial(_fetch, cache=cache or cache_root(), progress=progress) if deep and fetch_missing else None,
         )
         noted = None if deep else read_signatures(top)
@@ -134,14 +142,17 @@ class _Look:
         records: Sequence[Record],
         cache: Path,
         home: str,
+        wheels: Wheels,
         fetch: Callable[[Sequence[LockedPackage]], None] | None,
     ) -> None:
         self._prefix, self._platform, self._cache = prefix, platform, cache
-        self._home, self._fetch = home, fetch
+        self._home, self._fetch, self._wheels = home, fetch, wheels
         self._locked = {p.name: p for p in packages if p.manager == "conda" and p.sha256}
         self._superfluous = superfluous(records, self._locked)
         self._records = {record.package.name: record for record in records if record not in self._superfluous}
-        self._pip_locked = {p.name: p for p in packages if p.manager == "pip"}
+        self._pip_locked: dict[str, LockedPackage] = {
+            canonicalize_name(p.name): p for p in packages if p.manager == "pip" and p.sha256
+        }
         self._pip: list[PipPackage] = []
         self._known_pip = _witnessed_pip(prefix.path)
 
@@ -176,14 +187,29 @@ class _Look:
         for record in self._superfluous:
             examination.own(record)
         self._find_pip(owned=examination.owned)
-        for package in self._pip:
-            if package.record_sha256 is None or self._known_pip.get(package.name, ("", ""))[1] != package.record_sha256:
-                examination.found(
-                    package.record, "unwitnessed", package.name, "not as an install from the lock left it"
-                )
-            examination.expect_pip(package, deep=deep)
+        self._expect_pip(examination, python, deep=deep)
         examination.run(deep=deep, advance=advance)
         return examination
+
+    def _expect_pip(self, examination: Examination, python: PythonLayout | None, *, deep: bool) -> None:
+        """Hold what pip or uv put in against the locked wheels."""
+        judged = [p for p in self._pip if p.name in self._pip_locked and self._pip_locked[p.name].version == p.version]
+        found = find_wheels([replace(self._pip_locked[p.name], name=p.name) for p in judged], self._wheels)
+        for package in self._pip:
+            if package not in judged:  # another package than the locked one
+                examination.own(package)
+                continue
+            reason = found.lacking.get(package.name)
+            try:
+                if reason is None and python is not None:
+                    contents = read_wheel(found.wheels[package.name])
+                    files = placed(contents, python=python, prefix=self._home, project=package.name)
+                    examination.expect_wheel(package, files, deep=deep)
+                    continue
+            except ValueError as error:
+                reason = str(error)
+            examination.found(package.record, "unwitnessed", package.name, reason or "")
+            examination.expect_pip(package, deep=deep)
 
     def _python(self) -> str | None:
         record = self._records.get("python")

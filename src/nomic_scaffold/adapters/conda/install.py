@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -23,6 +23,7 @@ from nomic_scaffold.adapters.conda.link import link
 from nomic_scaffold.adapters.conda.records import META, read_records, superfluous
 from nomic_scaffold.adapters.conda.signatures import NAME as NOTE
 from nomic_scaffold.adapters.conda.signatures import forget, read_digest
+from nomic_scaffold.adapters.conda.wheels import Wheels, find_wheels
 from nomic_scaffold.disk.bulk import workers
 from nomic_scaffold.errors import InputError, UnavailableError, UsageError
 from nomic_scaffold.models import witness
@@ -32,8 +33,9 @@ from nomic_scaffold.models.prefix import Prefix
 from nomic_scaffold.models.progress import Progress
 from nomic_scaffold.models.variant import Accelerator, Platform
 
-PipPart = Callable[[Prefix, Sequence[LockedPackage]], None]
-"""Puts these PyPI packages into the prefix, each by its sha256 and nothing else with them."""
+PipPart = Callable[[Prefix, Sequence[LockedPackage], Mapping[str, Path]], None]
+"""Puts these PyPI packages into the prefix, each by its sha256 and nothing else with them; from the wheels that are
+given by name, else from an index."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,13 +76,15 @@ def install(
     copy: bool = False,
     cache: Path | None = None,
     pip: PipPart | None = None,
+    wheels: Wheels | None = None,
     patience: Patience | None = None,
 ) -> Prefix:
     """Make `destination` hold exactly what is locked: fetch, check, link, mend, remove; nothing to do is quick.
 
-    `fresh` starts from an empty folder, `copy` makes no hard links into the package cache. Safe to kill and run again,
-    and to run twice at once. Raises HashMismatchError for other bytes than the lock's, UnavailableError for what can't
-    be fetched or written, UsageError for a folder that is no environment.
+    `fresh` starts from an empty folder, `copy` makes no hard links into the package cache, `wheels` tells where
+    those of the pip section are. Safe to kill and run again, and to run twice at once. Raises HashMismatchError for
+    other bytes than the lock's, UnavailableError for what can't be fetched or written, UsageError for a folder that is
+    no environment.
     """
     if not wanted.conda:
         raise InputError(f"the lock has no package for {wanted.platform}", hint="nomic-scaffold lock")
@@ -92,7 +96,8 @@ def install(
     )
     try:
         with _alone(destination, progress):
-            _make(wanted, prefix, _Run(offline, progress, fresh, copy, cache or cache_root(), pip, patience))
+            places = wheels or Wheels(cache=cache or cache_root())
+            _make(wanted, prefix, _Run(offline, progress, fresh, copy, cache or cache_root(), pip, places, patience))
     except OSError as error:
         raise UnavailableError(
             f"can't write {error.filename or destination}: {error.strerror or error}",
@@ -114,6 +119,7 @@ class _Run:
     copy: bool
     cache: Path
     pip: PipPart | None
+    wheels: Wheels
     patience: Patience | None
 
 
@@ -127,6 +133,7 @@ def _make(wanted: Wanted, prefix: Prefix, run: _Run) -> None:
         return
     entries = ready(wanted.conda, run.cache, offline=run.offline, progress=run.progress, patience=run.patience)
     refuse_links_outside((entry.manifest for entry in entries), wanted.platform)
+    wheels = find_wheels(wanted.pip, run.wheels).wheels
     _begin(top, fresh=run.fresh)
     records, broken = read_records(top)
     twice = superfluous(records, {package.name: package for package in wanted.conda})
@@ -143,9 +150,16 @@ def _make(wanted: Wanted, prefix: Prefix, run: _Run) -> None:
         copy=run.copy,
         progress=run.progress,
     )
-    finish = Finish(wanted.packages, prefix, platform=wanted.platform, entries=entries, lock_digest=wanted.digest)
+    finish = Finish(
+        wanted.packages,
+        prefix,
+        platform=wanted.platform,
+        entries=entries,
+        wheels=wheels,
+        lock_digest=wanted.digest,
+    )
     if run.pip is not None and (lacking := finish.pip_lacking()):
-        run.pip(prefix, lacking)
+        run.pip(prefix, lacking, wheels)
     finish.note(ours=ours, progress=run.progress)
 
 

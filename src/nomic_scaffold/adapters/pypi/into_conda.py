@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from nomic_scaffold.adapters.pypi.uv import run_uv
@@ -12,11 +12,17 @@ from nomic_scaffold.models.progress import Progress
 
 
 def install_into(
-    prefix: Prefix, packages: Sequence[LockedPackage], *, wheels: Path, offline: bool, progress: Progress
+    prefix: Prefix,
+    packages: Sequence[LockedPackage],
+    *,
+    wheels: Mapping[str, Path],
+    offline: bool,
+    progress: Progress,
 ) -> None:
-    """Install `packages` into `prefix`, each from the one file that the lock pins; from the user's own index.
+    """Install `packages` into `prefix`, each from the one file that the lock pins.
 
-    `wheels` is a folder of wheel files to take as well, if it is there. Raises HashMismatchError for other bytes.
+    `wheels` are the files at hand, by package; for any other uv asks the user's own index. Raises HashMismatchError for
+    other bytes.
     """
     progress.say(f"installing {len(packages)} packages of the lock's pip section")
     listed = prefix.path / "conda-meta" / "nomic-scaffold.requirements"
@@ -25,8 +31,8 @@ def install_into(
         arguments: list[str | Path] = ["pip", "install", "--python", prefix.python, "--requirements", listed]
         arguments += ["--no-deps", "--require-hashes", "--only-binary", ":all:", "--reinstall", "--link-mode", "copy"]
         arguments += ["--break-system-packages", "--no-config"]
-        if wheels.is_dir():
-            arguments += ["--find-links", wheels]
-        run_uv(arguments, offline=offline, cwd=prefix.path)
+        arguments += [part for folder in {path.parent for path in wheels.values()} for part in ("--find-links", folder)]
+        here = all(package.name in wheels for package in packages)
+        run_uv([*arguments, *(["--no-index"] if here else [])], offline=offline, cwd=prefix.path, index=not here)
     finally:
         listed.unlink(missing_ok=True)

@@ -5,6 +5,7 @@ from nomic_scaffold.adapters.weights.fetch import Fetched, addresses, fetch
 from nomic_scaffold.adapters.weights.known import known_files, read_manifests
 from nomic_scaffold.adapters.weights.place import inspect, place, place_checked
 from nomic_scaffold.adapters.weights.store import Store, adopt, open_store
+from nomic_scaffold.adapters.weights.wheels import bring_wheels
 
 __all__ = [
     "Fetched",
@@ -12,6 +13,7 @@ __all__ = [
     "add",
     "addresses",
     "adopt",
+    "bring_wheels",
     "fetch",
     "inspect",
     "known_files",
