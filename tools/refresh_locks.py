@@ -2,10 +2,12 @@
 
 Makes a project with `nomic-scaffold new --defaults`, locks its conda part with `nomic-scaffold lock`, and copies what
 that wrote into locks/. No PyPI part: a committed file names no package index, and a user's own index adds it.
+locks/source.txt says which records they were solved from, so that a test solves them again only against the same.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -16,11 +18,12 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parent.parent
 LOCKS = REPOSITORY / "locks"
 FILES = ("conda-lock.yml", "locks/cuda.conda-lock.yml", "locks/sizes.json")
+SOURCE = "source.txt"
 FOLDERS = ("locks/explicit",)
 
 
-def main(arguments: list[str]) -> int:
-    """Refresh locks/; `arguments` go on to `nomic-scaffold lock`. Gives its exit code."""
+def main(arguments: list[str], *, locks: Path = LOCKS) -> int:
+    """Refresh the folder `locks`; `arguments` go on to `nomic-scaffold lock`. Gives its exit code."""
     with tempfile.TemporaryDirectory(prefix="reference-locks-") as scratch:
         project = Path(scratch) / "project"
         run("-q", "--offline", "new", "--defaults", str(project))
@@ -30,11 +33,29 @@ def main(arguments: list[str]) -> int:
         if done:
             return done
         for path in FILES:
-            shutil.copyfile(project / path, LOCKS / Path(path).name)
+            shutil.copyfile(project / path, locks / Path(path).name)
         for path in FOLDERS:
-            remove(LOCKS / Path(path).name)
-            shutil.copytree(project / path, LOCKS / Path(path).name)
+            remove(locks / Path(path).name)
+            shutil.copytree(project / path, locks / Path(path).name)
+    (locks / SOURCE).write_text(f"{source(arguments)}\n", encoding="utf-8", newline="\n")
     return 0
+
+
+def source(arguments: list[str]) -> str:
+    """Say what locks are solved from: the channel, or a folder of records by the sha256 of all of them."""
+    if "--repodata" not in arguments:
+        return "https://conda.anaconda.org/conda-forge"
+    return f"records sha256:{digest(Path(arguments[arguments.index('--repodata') + 1]))}"
+
+
+def digest(folder: Path) -> str:
+    """Hash the records of a folder, `<subdir>/repodata.json[.zst]`; lower-case hex."""
+    found = hashlib.sha256()
+    for path in sorted(folder.glob("*/repodata.json*")):
+        found.update(
+            f"{path.relative_to(folder).as_posix()} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode()
+        )
+    return found.hexdigest()
 
 
 def run(*arguments: str, check: bool = True) -> int:
