@@ -9,6 +9,7 @@ import os
 import random
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +122,37 @@ def test_a_manifest_forged_in_the_cache_is_not_believed(bench: Bench) -> None:
     body = dumps(manifest).partition(b"\n")[2].replace(str(good).encode(), digest.encode())
     place.write_bytes(hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
     assert bench.findings(deep=True) == {"share/tiny/run.sh": "changed"}
+
+
+FORGED: dict[str, tuple[str, dict[str, Any], Callable[[Path], object]]] = {
+    "a file as a link": ("share/tiny/run.sh", {"sha256": None, "link": "/bin/false"}, lambda p: _link(p, "/bin/false")),
+    "a link that leads outside": ("share/tiny/latest", {"link": "/bin/false"}, lambda p: _link(p, "/bin/false")),
+    "a link that climbs out": ("share/tiny/latest", {"link": "../../../x"}, lambda p: _link(p, "../../../x")),
+    "a text as a binary": (
+        "share/tiny/run.sh",
+        {"placeholder": "0", "file_mode": "binary"},
+        lambda p: rewrite(p, lambda data: data.replace(b"0", b"1")),
+    ),
+}
+
+
+def _link(path: Path, target: str) -> None:
+    path.unlink()
+    path.symlink_to(target)
+
+
+@pytest.mark.parametrize("what", FORGED)
+def test_what_is_forged_in_a_manifest_and_the_prefix_is_found(bench: Bench, what: str) -> None:
+    from nomic_scaffold.formats.conda_package import dumps, loads
+
+    name, changes, cause = FORGED[what]
+    place = next((bench.cache / "archives").glob("*/tiny-data-*")).parent / "manifest"
+    manifest = loads(place.read_bytes())
+    assert manifest is not None
+    files = tuple(replace(file, **changes) if file.path == name else file for file in manifest.files)
+    place.write_bytes(dumps(replace(manifest, files=files)))
+    cause(bench.prefix / name)
+    assert set(bench.findings(deep=True)) == {name}
 
 
 def test_an_original_forged_in_the_cache_is_not_believed(bench: Bench) -> None:

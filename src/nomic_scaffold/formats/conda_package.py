@@ -9,7 +9,7 @@ import shlex
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
-from nomic_scaffold.formats.conda_members import Member, by_place, outside, plain, refusal
+from nomic_scaffold.formats.conda_members import Member, by_place, leaves, outside, plain, refusal
 from nomic_scaffold.models.package import EntryPoint, FileMode, Noarch, PackagedFile, PackageManifest, PythonLayout
 
 _VERSION = 2
@@ -117,7 +117,8 @@ def _old_paths(info: Mapping[str, bytes], members: Mapping[str, Member]) -> list
 def agrees(noted: PackageManifest, info: Mapping[str, bytes]) -> bool:
     """Say whether a manifest noted earlier is what a package's own `info/` says: names, contents, programs.
 
-    Modes and what links say are in the archive's payload only, and are not looked at.
+    Modes and what links say are in the archive's payload only: of these no more is known here than that no link leads
+    outside.
     """
     try:
         index, paths = json.loads(info["index.json"]), json.loads(info["paths.json"])["paths"]
@@ -132,6 +133,9 @@ def agrees(noted: PackageManifest, info: Mapping[str, bytes]) -> bool:
         if noted.info != _hashes(info):
             return False
         if tuple(_entry_point(text, noted.name) for text in points) != noted.entry_points:
+            return False
+        links = {file.path: file.link for file in noted.files if file.link is not None}
+        if any(leaves(path, links) for path in links):
             return False
         return len(paths) == len(noted.files) and all(map(_same, paths, noted.files))
     except (KeyError, TypeError, ValueError):
