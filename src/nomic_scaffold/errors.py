@@ -6,6 +6,13 @@ from enum import IntEnum
 from pathlib import Path
 from typing import ClassVar
 
+from nomic_scaffold import __version__
+
+
+def page(name: str) -> str:
+    """Give the address of a page of this version's documentation, for hints: it is not part of the wheel."""
+    return f"https://github.com/nomic-scaffold/nomic-scaffold/blob/v{__version__}/docs/{name}"
+
 
 class ExitCode(IntEnum):
     """What the process says to the shell; documented in docs/reference/exit-codes.md."""

@@ -179,6 +179,12 @@ def test_an_offline_hub_is_not_asked(bench) -> None:
     assert bench.served.requests == []
 
 
+@pytest.mark.parametrize("address", ["mirror.example", "ftp://mirror.example", "https://", "/a/folder"])
+def test_a_hub_that_is_no_address_is_named_as_such(bench, address: str) -> None:
+    with pytest.raises(UnavailableError, match="HF_ENDPOINT is not an address that starts with https://"):
+        bench.fetch(hub_file(), HF_ENDPOINT=address)
+
+
 def hub_file() -> OfficialFile:
     source = HubSource(kind="huggingface", repository=REPOSITORY, revision=REVISION, path="model.gguf")
     return OfficialFile(file="model.gguf", what="the test file", sha256=SHA256, size=len(CONTENT), sources=(source,))

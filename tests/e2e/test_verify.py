@@ -109,6 +109,7 @@ def test_nothing_left_to_verify_is_a_usage_error(bench: Bench, good: Evidence) -
 
 def test_several_reports_in_one_run(bench: Bench, good: Evidence, capsys: pytest.CaptureFixture[str]) -> None:
     folder = bench.folder / "reports"
+    folder.mkdir()
     names = {"json": "r.json", "junit": "r.xml", "sarif": "r.sarif", "markdown": "r.md", "html": "r.html",
              "console": "r.txt", "github": "r.gh"}  # fmt: skip
     asked = [part for name, file in names.items() for part in ("--report", f"{name}={folder / file}")]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import os
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
@@ -42,9 +44,24 @@ class LazyGroup(click.Group):
         assert isinstance(command, click.Command)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        close = difflib.get_close_matches(args[0], COMMANDS, n=1)
+        if args[0] not in COMMANDS and close:
+            ctx.fail(f"No such command '{args[0]}'. Did you mean '{close[0]}'?")
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
+
+
+@dataclass
+class Asked:
+    """The global options once they are read, for telling of an error."""
+
+    options: Options | None = None
 
 
 @click.group(
@@ -87,6 +104,7 @@ def cli(
     color: str,
 ) -> None:
     """Make a local text-embedding project that is the same on every machine, and prove it."""
+    asked = ctx.find_object(Asked)
     ctx.obj = Options(
         project=project,
         quiet=quiet,
@@ -96,6 +114,8 @@ def cli(
         progress=not no_progress,
         color=color,
     )
+    if asked:
+        asked.options = ctx.obj
 
 
 def main() -> NoReturn:
@@ -112,9 +132,9 @@ def main() -> NoReturn:
 
 def run(arguments: list[str]) -> int:
     """Run one command line and give its exit code; every expected failure is told on stderr."""
-    verbose = "-v" in arguments or "--verbose" in arguments
+    asked = Asked()
     try:
-        result = cli.main(args=arguments, prog_name="nomic-scaffold", standalone_mode=False)
+        result = cli.main(args=arguments, prog_name="nomic-scaffold", standalone_mode=False, obj=asked)
         return int(result) if isinstance(result, int) else ExitCode.OK
     except click.exceptions.Exit as error:
         return error.exit_code
@@ -122,32 +142,33 @@ def run(arguments: list[str]) -> int:
         error.show()
         return ExitCode.USAGE
     except (click.Abort, KeyboardInterrupt):
-        _complain("interrupted; run the same command again to go on")
+        _complain("interrupted; run the same command again to go on", asked)
         return ExitCode.INTERRUPTED
     except ScaffoldError as error:
-        if verbose:
-            _traceback()
-        _complain(error.message, hint=error.hint)
+        _traceback(asked)
+        _complain(error.message, asked, hint=error.hint)
         if os.environ.get("GITHUB_ACTIONS") == "true":
             _annotate(error)
         return error.exit_code
     except BrokenPipeError:
         return ExitCode.UNAVAILABLE
     except OSError as error:
-        if verbose:
-            _traceback()
-        _complain(str(error))
+        _traceback(asked)
+        _complain(str(error), asked)
         return ExitCode.UNAVAILABLE
     except Exception as error:
-        _traceback()
-        _complain(f"this is a bug: {type(error).__name__}: {error}", hint="please report it with the lines above")
+        _traceback(None)
+        _complain(
+            f"this is a bug: {type(error).__name__}: {error}", asked, hint="please report it with the lines above"
+        )
         return ExitCode.BUG
 
 
-def _complain(message: str, *, hint: str | None = None) -> None:
-    click.echo(click.style("error: ", fg="red", bold=True) + message, err=True)
+def _complain(message: str, asked: Asked, *, hint: str | None = None) -> None:
+    coloured = asked.options.coloured if asked.options else None
+    click.echo(click.style("error: ", fg="red", bold=True) + message, err=True, color=coloured)
     if hint:
-        click.echo(click.style("hint:  ", fg="cyan") + hint, err=True)
+        click.echo(click.style("hint:  ", fg="cyan") + hint, err=True, color=coloured)
 
 
 def _annotate(error: ScaffoldError) -> None:
@@ -162,7 +183,9 @@ def _annotate(error: ScaffoldError) -> None:
         click.echo(annotation(told, title="nomic-scaffold", file=file, line=line), nl=False, err=True)
 
 
-def _traceback() -> None:
+def _traceback(asked: Asked | None) -> None:
+    """Print the traceback; of an expected error only where --verbose was given."""
     import traceback
 
-    traceback.print_exc()
+    if asked is None or (asked.options and asked.options.verbose):
+        traceback.print_exc()

@@ -26,8 +26,16 @@ if TYPE_CHECKING:
     from nomic_scaffold.workflows.new import Locker, NewProject
 
 
+class Destination(click.Path):
+    """A folder's name; an empty one, from a variable that is not set, would be the current folder."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Refuse an empty name."""
+        return super().convert(value, param, ctx) if value else self.fail("an empty name names no folder", param, ctx)
+
+
 @click.command("new", short_help="Make a project: template, locks, first commit.")
-@click.argument("destination", metavar="DEST", type=click.Path(path_type=Path))
+@click.argument("destination", metavar="DEST", type=Destination(path_type=Path))
 @click.option("--defaults", is_flag=True, help="Ask nothing: take the default of all that no option gives.")
 @click.option(
     "--from",

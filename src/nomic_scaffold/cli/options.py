@@ -28,6 +28,15 @@ class Options:
         """CI=true: no prompt, no progress bar, never a silent re-lock."""
         return os.environ.get("CI", "").lower() in {"1", "true"}
 
+    @property
+    def coloured(self) -> bool | None:
+        """Whether output is coloured: --color, then NO_COLOR and FORCE_COLOR; None where the terminal decides."""
+        if self.color != "auto":
+            return self.color == "always"
+        if os.environ.get("NO_COLOR"):
+            return False
+        return True if os.environ.get("FORCE_COLOR") else None
+
     def root(self) -> Path:
         """Find the project's folder: `--project`, or the nearest parent with scaffold.toml.
 

@@ -12,6 +12,7 @@ import click
 from nomic_scaffold.cli.options import Options
 from nomic_scaffold.cli.progress import progress_for
 from nomic_scaffold.cli.runtime_options import runtime_options
+from nomic_scaffold.cli.targets import check_targets, write_target
 from nomic_scaffold.errors import UnavailableError, UsageError
 
 if TYPE_CHECKING:
@@ -93,9 +94,9 @@ def command(
     """Judge the project: lock, environment, weights, embeddings, languages, privacy.
 
     Exits with 0 only when everything that it claims was looked at and is right; with 1 when a check failed, and with 6
-    when something could not be looked at. Every check has a permanent code: docs/reference/checks.md.
+    when something could not be looked at. Every check has a permanent code, which the HTML
+    report explains.
     """
-    from nomic_scaffold.disk import atomic
     from nomic_scaffold.formats import evidence as evidence_format
     from nomic_scaffold.models.probe import RuntimeChoice
     from nomic_scaffold.models.report import Group
@@ -103,6 +104,7 @@ def command(
 
     shape = format_ or options.format_in(*FORMATS)
     wanted = _wanted(reports)
+    check_targets({"--save-evidence": save_evidence, "-o": output, **{f"--report {n}=": p for n, p in wanted}})
     done = verify(
         options.root(),
         only=[Group(name) for name in only],
@@ -116,9 +118,9 @@ def command(
         progress=progress_for(options),
     )
     if save_evidence:
-        atomic.write_text(save_evidence, evidence_format.render(done.evidence))
+        write_target(save_evidence, evidence_format.render(done.evidence))
     for name, path in wanted:
-        atomic.write_text(path, _text(done.report, name, strict=strict))
+        write_target(path, _text(done.report, name, strict=strict))
     show(done.report, shape, options, strict=strict, output=output)
     return int(done.report.exit_code(strict=strict))
 
@@ -142,15 +144,16 @@ def _read(path: Path) -> Evidence:
     try:
         return evidence.parse(path.read_text(encoding="utf-8"), path=str(path))
     except (OSError, UnicodeDecodeError) as error:
-        raise UnavailableError(f"can't read {path}: {error}") from error
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise UnavailableError(
+            f"--evidence: can't read {path}: {reason}", hint="make it with: nomic-scaffold verify --save-evidence FILE"
+        ) from error
 
 
 def show(report: Report, shape: str, options: Options, *, strict: bool, output: Path | None) -> None:
     """Put a report where it was asked for; under GitHub Actions its annotations go to stderr too."""
-    from nomic_scaffold.disk import atomic
-
     if output is not None:
-        atomic.write_text(output, _text(report, shape, strict=strict))
+        write_target(output, _text(report, shape, strict=strict))
         if not options.quiet:
             click.echo(f"wrote {output}", err=True)
     elif shape == "console":

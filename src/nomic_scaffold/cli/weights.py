@@ -13,7 +13,15 @@ from nomic_scaffold.models.report import Status
 from nomic_scaffold.models.weights import PulledWeights, StoredFile, StoreListing, VerifiedWeights
 
 
-@click.group("weights")
+class InOrderOfUse(click.Group):
+    """A group that lists its commands as they were declared."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """List them in that order."""
+        return list(self.commands)
+
+
+@click.group("weights", cls=InOrderOfUse)
 def command() -> None:
     """Fetch, check and list the pinned model files.
 
@@ -22,7 +30,7 @@ def command() -> None:
     """
 
 
-@command.command("pull")
+@command.command("pull", short_help="Fetch the pinned file into the store and the project.")
 @click.pass_obj
 def pull(options: Options) -> None:
     """Fetch the pinned file into the store and the project.
@@ -37,7 +45,7 @@ def pull(options: Options) -> None:
     click.echo(done.model_dump_json(indent=2) if shape == "json" else _told(done))
 
 
-@command.command("verify")
+@command.command("verify", short_help="Hash the project's file and hold it against the pin.")
 @click.pass_obj
 def verify(options: Options) -> None:
     """Hash the project's file and hold it against the pin.
@@ -56,7 +64,7 @@ def verify(options: Options) -> None:
         raise HashMismatchError(f"{seen.path}: {failed[-1].detail}", hint=failed[-1].hint)
 
 
-@command.command("add")
+@command.command("add", short_help="Take the pinned file from a file or folder of yours.")
 @click.argument("file_or_folder", type=click.Path(path_type=Path))
 @click.pass_obj
 def add(options: Options, *, file_or_folder: Path) -> None:
@@ -72,7 +80,7 @@ def add(options: Options, *, file_or_folder: Path) -> None:
     click.echo(done.model_dump_json(indent=2) if shape == "json" else _told(done))
 
 
-@command.command("list")
+@command.command("list", short_help="List the store, and what this project pins.")
 @click.pass_obj
 def list_(options: Options) -> None:
     """List the store: files, sizes, hashes, and which one this project pins."""

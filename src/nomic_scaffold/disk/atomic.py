@@ -8,7 +8,13 @@ from pathlib import Path
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Replace `path` by `data`: temporary sibling, fsync, rename. Parents are made."""
+    """Replace `path` by `data`: temporary sibling, fsync, rename. Parents are made.
+
+    A pipe or a device (`/dev/stdout`) is written to, not replaced.
+    """
+    if path.exists() and not path.is_file():
+        path.write_bytes(data)
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     temporary = Path(name)

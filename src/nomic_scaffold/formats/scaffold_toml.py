@@ -8,8 +8,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, ValidationError
 
-from nomic_scaffold.errors import InputError
+from nomic_scaffold.errors import InputError, page
 from nomic_scaffold.formats.environment_yml import EnvironmentYml
+from nomic_scaffold.formats.scaffold_words import told
 from nomic_scaffold.formats.toml_lines import line_of
 from nomic_scaffold.models.boundary import Boundary
 from nomic_scaffold.models.spec import ModelPin, ProjectSpec, Tolerance
@@ -106,14 +107,30 @@ def parse(text: str, *, path: str = NAME) -> ScaffoldToml:
     try:
         return ScaffoldToml.model_validate(data)
     except ValidationError as error:
-        first = error.errors()[0]
-        keys = [str(part) for part in first["loc"]]
+        # A misspelled key is missing too: say what is there before what is not.
+        first = min(error.errors(), key=lambda one: one["type"] == "missing")
+        keys = [str(part) for part in first["loc"] if part != "[key]"]
         raise InputError(
-            f"{'.'.join(keys)}: {first['msg']} (found {first.get('input')!r})",
+            told(first, known=_keys_beside(keys)),
             path=path,
             line=line_of(text, keys),
-            hint="the keys are described in docs/reference/scaffold-toml.md",
+            hint=f"every key is described in {page('reference/scaffold-toml.md')}",
         ) from error
+
+
+def _keys_beside(keys: list[str]) -> list[str]:
+    """Give the keys that the table of the last of `keys` may have."""
+    tables: dict[str, type[Boundary]] = {
+        "tool": ToolTable,
+        "project": ProjectTable,
+        "variants": VariantTable,
+        "model": ModelTable,
+        "tolerance": ToleranceTable,
+        "pypi": PypiTable,
+        "image": ImageTable,
+    }
+    table = tables.get(keys[0], ScaffoldToml) if len(keys) > 1 else ScaffoldToml
+    return [field.alias or name for name, field in table.model_fields.items()]
 
 
 def resolve(toml: ScaffoldToml, environment: EnvironmentYml) -> ProjectSpec:

@@ -136,6 +136,8 @@ def _address(source: HubSource | UrlSource, environ: Mapping[str, str]) -> tuple
     if environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}:
         raise SourceError("HF_HUB_OFFLINE is set")
     endpoint = (environ.get("HF_ENDPOINT") or _HUB).rstrip("/")
+    if urlsplit(endpoint).scheme not in {"http", "https"} or not urlsplit(endpoint).hostname:
+        raise SourceError("HF_ENDPOINT is not an address that starts with https://")
     token = environ.get("HF_TOKEN") or environ.get("HUGGING_FACE_HUB_TOKEN")
     url = f"{endpoint}/{source.repository}/resolve/{source.revision}/{quote(source.path)}"
     return url, _token(token.strip(), endpoint) if token else None
