@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+from nomic_scaffold.adapters import lock_files
 from nomic_scaffold.errors import InputError, UnavailableError, UsageError
 from nomic_scaffold.formats import conda_lock, explicit, lock_header
 from nomic_scaffold.models.lock import LockPaths
@@ -477,6 +478,17 @@ def test_a_lock_of_another_tool_is_taken_over_with_its_versions(here: Site) -> N
     here.publish(newer("numpy", "2.3.0"))
     here.lock()
     assert versions(here)["numpy"] == "2.1.0"
+
+
+def test_a_file_that_can_not_be_written_leaves_all_of_them_as_they_were(tmp_path: Path) -> None:
+    (tmp_path / "first").write_text("old")
+    (tmp_path / "blocked").write_text("a file where a folder is wanted")
+    with pytest.raises(OSError, match="blocked"):
+        lock_files.write(tmp_path, {"first": "new", "blocked/second": "new"})
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {
+        "first": "old",
+        "blocked": "a file where a folder is wanted",
+    }
 
 
 def test_explicit_files_list_the_lock_in_the_order_of_installing(here: Site) -> None:

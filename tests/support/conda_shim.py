@@ -149,6 +149,7 @@ def _explicit(path: Path) -> Any:
 
     for entry in ExplicitEnvironmentSpec.from_path(path).packages:
         url, _, digest = entry.url.partition("#")
+        digest = digest.removeprefix("sha256:")
         base, filename = url.rsplit("/", 1)
         channel, subdir = base.rsplit("/", 1)
         name, version, build = filename.removesuffix(".conda").removesuffix(".tar.bz2").rsplit("-", 2)

@@ -74,13 +74,13 @@ def read_head(path: Path) -> Head:
 
 
 def write(root: Path, files: Mapping[str, str]) -> tuple[str, ...]:
-    """Write the files that differ, in the order given, each whole; give the paths that changed."""
-    changed = []
-    for name, text in files.items():
-        path = root / name
-        if derived_text(path) != text or b"\r" in path.read_bytes():
-            atomic.write_text(path, text)
-            changed.append(name)
+    """Write the files that differ, in the order given, none before all are made; give the paths that changed."""
+    changed = {
+        name: text
+        for name, text in files.items()
+        if derived_text(root / name) != text or b"\r" in (root / name).read_bytes()
+    }
+    atomic.write_all({root / name: text.encode("utf-8") for name, text in changed.items()})
     return tuple(changed)
 
 
