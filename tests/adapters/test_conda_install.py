@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import os
 import shutil
 import subprocess
 import sys
@@ -14,13 +16,15 @@ from pathlib import Path
 import pytest
 
 from nomic_scaffold.adapters.conda.inspect import describe
+from nomic_scaffold.adapters.conda.slim import slim
+from nomic_scaffold.checks.environment_conda import check_conda_environment
 from nomic_scaffold.errors import InputError, UnavailableError, UsageError
 from nomic_scaffold.formats import conda_package
 from nomic_scaffold.models import witness
 from nomic_scaffold.models.lock import LockedPackage
-from tests.support.channel import PLACEHOLDER, interpreter_channel, locked, mirrored, tiny_channel
+from tests.support.channel import PLACEHOLDER, interpreter_channel, locked, mirrored, tiny_channel, write
 from tests.support.conda_environment import TINY, Bench, needs_linux, rewrite
-from tests.support.conda_package import HERE
+from tests.support.conda_package import HERE, Package
 from tests.support.server import Served, serve
 from tests.support.wheels import PYTHON
 
@@ -104,6 +108,11 @@ def test_an_empty_cache_is_not_and_the_message_says_so(packages: tuple[LockedPac
     assert not (bench.prefix / "conda-meta").exists()
 
 
+def record(prefix: Path, **changes: str) -> None:
+    path = prefix / "conda-meta/tiny-data-2.0-0.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
 BREAKS = {
     "a changed byte": lambda p: rewrite(p / SITE / "tiny_noarch/__init__.py", lambda d: d.replace(b"2", b"3")),
     "a longer file": lambda p: rewrite(p / "share/tiny/3/003.bin", lambda d: d + b"x"),
@@ -125,7 +134,7 @@ BREAKS = {
     ),
     "what an interrupted removal left": lambda p: (
         (p / SITE / "gone-1.0.dist-info/licenses").mkdir(parents=True),
-        (p / witness.NAME).unlink(),
+        (p / "conda-meta/nomic-scaffold.files").unlink(),
     ),
     "a missing record": lambda p: (p / "conda-meta/tiny-data-2.0-0.json").unlink(),
     "a torn record": lambda p: (p / "conda-meta/tiny-data-2.0-0.json").write_text('{"name": "tiny-da'),
@@ -133,6 +142,11 @@ BREAKS = {
     "a torn note": lambda p: rewrite(p / "conda-meta/nomic-scaffold.files", lambda d: d[:-9]),
     "a note of nothing": lambda p: rewrite(p / "conda-meta/nomic-scaffold.files", lambda d: b""),
     "a missing witness": lambda p: (p / witness.NAME).unlink(),
+    "a record of another build": lambda p: record(p, build="1"),
+    "a record of another archive": lambda p: record(p, sha256="0" * 64),
+    "a record of another channel": lambda p: record(
+        p, url="https://conda.anaconda.org/other/noarch/tiny-data-2.0-0.conda"
+    ),
     "everything but the records": lambda p: [shutil.rmtree(p / name) for name in ("bin", "lib", "share", "etc")],
 }
 
@@ -300,13 +314,97 @@ def test_a_folder_that_is_no_environment_is_left_alone(filled: Bench, tmp_path: 
     assert [path.name for path in bench.prefix.iterdir()] == ["thesis.tex"]
 
 
-def test_in_an_environment_of_another_tool_foreign_files_stay(bench: Bench) -> None:
+def of_another_tool(bench: Bench) -> Path:
+    """Make the environment look as if another tool had made it; gives a file that somebody put there."""
     for name in (witness.NAME, "conda-meta/nomic-scaffold.files"):
         (bench.prefix / name).unlink()
-    (bench.prefix / "share/notes.txt").write_text("mine")
-    bench.install(offline=True)
-    assert (bench.prefix / "share/notes.txt").read_text() == "mine"
+    notes = bench.prefix / "share/notes.txt"
+    notes.write_text("mine")
+    return notes
+
+
+def test_in_an_environment_of_another_tool_foreign_files_stay(bench: Bench) -> None:
+    notes = of_another_tool(bench)
+    assert bench.install(offline=True) == [
+        "another tool made this environment, so these stay, of no package: share/notes.txt"
+    ]
     assert bench.findings(deep=True) == {"share/notes.txt": "foreign"}
+    assert bench.install(offline=True) == [f"the environment is already as locked: {bench.prefix}"]
+    (bench.prefix / "share/tiny/3/003.bin").unlink()
+    bench.install(offline=True)
+    assert notes.read_text() == "mine"
+    assert bench.findings(deep=True) == {"share/notes.txt": "foreign"}
+
+
+def test_an_interrupted_run_does_not_make_the_environment_of_another_tool_its_own(bench: Bench) -> None:
+    notes = of_another_tool(bench)
+
+    def interrupt(_prefix: object, _packages: object, _wheels: object) -> None:
+        raise KeyboardInterrupt
+
+    wheel = replace(bench.packages[0], name="extra", manager="pip")
+    with pytest.raises(KeyboardInterrupt):
+        bench.install((*bench.packages, wheel), offline=True, pip=interrupt)
+    assert (bench.prefix / "conda-meta/nomic-scaffold.busy").exists()
+    bench.install(offline=True)
+    assert notes.read_text() == "mine"
+
+
+def test_fresh_makes_the_environment_of_another_tool_anew_and_its_own(bench: Bench) -> None:
+    notes = of_another_tool(bench)
+    bench.install(offline=True, fresh=True)
+    assert not notes.exists()
+    notes.write_text("again")
+    bench.install(offline=True)
+    assert not notes.exists()
+
+
+def test_a_changed_byte_in_an_environment_of_another_tool_is_mended(bench: Bench) -> None:
+    """There is no note of this tool's to see it by: it shows when all has been linked, and is linked anew then."""
+    of_another_tool(bench).unlink()
+    rewrite(bench.prefix / "share/tiny/run.sh", lambda data: data.replace(b"0", b"1"))
+    rewrite(bench.prefix / "etc/tiny/tiny.conf", lambda data: data.replace(b"lib64", b"lib63"))
+    bench.install(offline=True)
+    assert bench.troubles(deep=True) == {}
+
+
+def test_what_only_a_deep_look_sees_a_deep_install_mends(bench: Bench) -> None:
+    path = bench.prefix / "share/tiny/run.sh"
+    before = path.stat()
+    with path.open("r+b") as file:
+        file.write(b"#?")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    seen = check_conda_environment(bench.packages, bench.look(deep=True))
+    assert {result.hint for result in seen if result.hint} == {"nomic-scaffold install --deep"}
+    assert bench.install(offline=True) == [f"the environment is already as locked: {bench.prefix}"]
+    assert bench.install(offline=True, deep=True) == []
+    assert bench.troubles(deep=True) == {}
+    assert bench.install(offline=True, deep=True) == [f"the environment is already as locked: {bench.prefix}"]
+
+
+def test_a_deep_install_fetches_the_archives_that_it_needs(bench: Bench, channel: Served) -> None:
+    shutil.rmtree(bench.cache)
+    assert bench.install(deep=True) == [f"the environment is already as locked: {bench.prefix}"]
+
+
+def test_what_an_image_leaves_out_stays_out_when_something_else_is_mended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package, other = Package("headers", "1", "0"), Package("other", "1", "0", depends=["headers"])
+    package.add("include/a.h", b"int a;\n")
+    package.add("share/x.txt", b"x\n")
+    other.add("share/y.txt", b"y\n")
+    made = write(tmp_path / "channel", [package, other])
+    bench = Bench(tmp_path / "bench", locked(made, "other"))
+    with serve(made) as served:
+        for name, value in mirrored(served.url).items():
+            monkeypatch.setenv(name, value)
+        bench.install()
+    slim(bench.prefix)
+    rewrite(bench.prefix / "share/y.txt", lambda data: data.upper())
+    bench.install(offline=True)
+    assert bench.troubles(deep=True) == {}
+    assert not (bench.prefix / "include/a.h").exists()
 
 
 def test_a_real_python_runs_and_leaves_its_packaged_compiled_modules_alone(tmp_path: Path) -> None:

@@ -157,13 +157,15 @@ def test_details_name_the_file_its_owner_and_the_command() -> None:
     seen = FileFinding(path="bin/x", problem="changed", owner="numpy", detail="modified 2026-11-01T10:00:00Z")
     result = next(r for r in check_conda_environment(LOCK, evidence(findings=[seen])) if r.code == "ENV009")
     assert result.detail == "bin/x (of numpy): changed, modified 2026-11-01T10:00:00Z"
-    assert result.hint == "nomic-scaffold install"
+    assert result.hint == "nomic-scaffold install --deep", "what only a deep look saw, a quick one would not mend"
 
 
 def test_hints_are_for_the_environment_that_was_looked_at() -> None:
     seen = evidence(findings=[finding("changed"), finding("mode"), finding("unwitnessed")])
     results = check_conda_environment(LOCK, seen, mend="nomic-scaffold install --prefix /opt/env")
-    assert {r.hint for r in results if r.status is not Status.PASS} == {"nomic-scaffold install --prefix /opt/env"}
+    assert {r.hint for r in results if r.status is not Status.PASS} == {
+        "nomic-scaffold install --prefix /opt/env --deep"
+    }
 
 
 def test_what_was_left_out_is_counted() -> None:

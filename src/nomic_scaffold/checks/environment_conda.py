@@ -33,6 +33,8 @@ def check_conda_environment(
     `mend` is the command that a result hints at.
     """
     results = _judged(locked, evidence)
+    if isinstance(evidence, EnvironmentEvidence) and evidence.depth == "deep":
+        mend += " --deep"  # what only a deep look saw, a quick one would not mend
     return tuple(one.model_copy(update={"hint": mend}) if one.hint == MEND else one for one in results)
 
 

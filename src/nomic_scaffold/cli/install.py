@@ -38,6 +38,9 @@ from nomic_scaffold.models.variant import Accelerator
 )
 @click.option("--copy", is_flag=True, help="conda: copy files instead of linking them from the package cache.")
 @click.option("--slim", is_flag=True, help="conda: leave out headers, tests and manuals, and record it; for images.")
+@click.option(
+    "--deep", is_flag=True, help="conda: read every byte, where sizes and times would do; mend what is wrong."
+)
 @click.option("--fresh", is_flag=True, help="Make it anew, even if it looks whole.")
 @click.option("--explain", is_flag=True, help="Say what would be installed and why; install nothing.")
 @click.pass_obj
@@ -49,6 +52,7 @@ def command(
     prefix: Path | None,
     copy: bool,
     slim: bool,
+    deep: bool,
     fresh: bool,
     explain: bool,
 ) -> None:
@@ -86,7 +90,9 @@ def command(
         for name, wanted in choice.wants.items():
             progress.say(f"{name} wants: " + "; ".join(map(str, wanted)))
     else:
-        made = workflow.install(root, spec, choice, fresh=fresh, offline=options.offline, progress=progress, copy=copy)
+        made = workflow.install(
+            root, spec, choice, fresh=fresh, offline=options.offline, progress=progress, deep=deep, copy=copy
+        )
         if slim and choice.provider == "conda":
             progress.say(workflow.slim(made))
         answer |= {"python": str(made.python), "seconds": round(time.monotonic() - started, 2)}

@@ -37,6 +37,8 @@ class Witness(Boundary):
     """Of the lock that was installed; for wheels `formats.pylock.digest`."""
     python: str
     """Full version of the Python that the environment was made with."""
+    adopted: bool = False
+    """Whether another tool made the environment, and people's own files in it stay."""
     packages: tuple[WitnessedPackage, ...] = ()
     """For wheels only: conda writes its own records."""
     base: dict[str, str] = Field(default_factory=dict)

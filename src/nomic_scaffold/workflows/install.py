@@ -77,14 +77,17 @@ def install(
     fresh: bool,
     offline: bool,
     progress: Progress,
+    deep: bool = False,
     copy: bool = False,
 ) -> Prefix:
-    """Make the chosen environment, or see that it is there and whole; `copy` makes no hard links into conda's cache.
+    """Make the chosen environment, or see that it is there and whole.
+
+    For conda, `deep` reads every byte to see that, and `copy` makes no hard links into the cache.
 
     Raises StaleLockError when the lock no longer matches its inputs: `install` never resolves by itself.
     """
     if choice.provider == "conda":
-        return _conda(root, spec, choice, fresh=fresh, offline=offline, progress=progress, copy=copy)
+        return _conda(root, spec, choice, fresh=fresh, offline=offline, progress=progress, deep=deep, copy=copy)
     from nomic_scaffold.adapters import pypi
 
     return pypi.install(
@@ -179,7 +182,15 @@ def _variant(
 
 
 def _conda(
-    root: Path, spec: ProjectSpec, choice: Choice, *, fresh: bool, offline: bool, progress: Progress, copy: bool
+    root: Path,
+    spec: ProjectSpec,
+    choice: Choice,
+    *,
+    fresh: bool,
+    offline: bool,
+    progress: Progress,
+    deep: bool,
+    copy: bool,
 ) -> Prefix:
     from nomic_scaffold.adapters import weights
     from nomic_scaffold.adapters.conda import virtual
@@ -212,6 +223,7 @@ def _conda(
         offline=offline,
         progress=progress,
         fresh=fresh,
+        deep=deep,
         copy=copy,
         pip=pip_part,
         wheels=Wheels(

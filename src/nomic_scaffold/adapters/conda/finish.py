@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -22,13 +23,14 @@ from nomic_scaffold.adapters.conda.expected import (
     walk,
 )
 from nomic_scaffold.adapters.conda.pip_part import PipPackage, pip_packages
-from nomic_scaffold.adapters.conda.records import META
+from nomic_scaffold.adapters.conda.records import META, STATE, variables
 from nomic_scaffold.adapters.conda.signatures import Signature, signature
 from nomic_scaffold.adapters.conda.signatures import write as write_signatures
 from nomic_scaffold.adapters.conda.wheels import read_wheel
 from nomic_scaffold.disk.atomic import write_text
 from nomic_scaffold.disk.bulk import sha256_files
 from nomic_scaffold.errors import UnavailableError
+from nomic_scaffold.formats import left_out
 from nomic_scaffold.formats.wheel import GENERATED, placed
 from nomic_scaffold.models import witness
 from nomic_scaffold.models.lock import LockedPackage
@@ -54,11 +56,15 @@ class Finish:
         entries: Sequence[Unpacked],
         wheels: Mapping[str, Path],
         lock_digest: str,
+        checked: int,
+        without: tuple[str, ...] = (),
     ) -> None:
+        """`checked`: when the cache was, in nanoseconds; `without`: the patterns of what an image leaves out."""
         self._packages, self._prefix, self._platform = packages, prefix, platform
         self._wheels = {name: read_wheel(path) for name, path in wheels.items()}
         self._entries = {entry.package.name: entry for entry in entries}
-        self._lock_digest = lock_digest
+        self._lock_digest, self._checked, self._without = lock_digest, checked, without
+        self._noted: dict[str, Signature] = {}
         manifests = [entry.manifest for entry in entries]
         self._python = python_of(manifests, platform)
         self._expected = expected_files(manifests, platform, self._python)
@@ -96,22 +102,32 @@ class Finish:
         owned = self._expected.keys()
         return list(pip_packages(self._prefix.path, self._python.site_packages, owned=owned))
 
-    def note(self, *, ours: bool, progress: Progress) -> None:
-        """Clean up, check, and write the records that make the environment finished."""
+    def wrong(self) -> dict[str, str]:
+        """Hold every file that must be there against what it must be; gives path -> owner of what is not."""
+        wanted = {p.name for p in self._packages if p.manager == "pip"}
+        self._noted, wrong = self._signatures([p for p in self._pip() if p.name in wanted])
+        return {path: owner for path, owner in wrong.items() if not left_out.leaves_out(self._without, path)}
+
+    def note(self, *, adopted: bool, progress: Progress) -> None:
+        """Clean up, and write the records that make the environment finished, after `wrong` found nothing."""
         top = self._prefix.path
         wanted_pip = {p.name: p for p in self._packages if p.manager == "pip"}
         pip = [p for p in self._pip() if p.name in wanted_pip]
         self._check_pip(wanted_pip, pip)
-        noted = self._signatures(pip)
+        noted = self._noted
         strangers = [path for path, _ in walk(top) if path not in noted and path not in OURS and not is_compiled(path)]
-        if ours:
+        strangers += [STATE] * bool(variables(top))
+        if not adopted:
             self._remove(strangers, progress)
+        elif strangers:
+            progress.say(f"another tool made this environment, so these stay, of no package: {_some(strangers)}")
         write_signatures(top, noted, lock_digest=self._lock_digest)
         record = Witness(
             provider="conda",
             accelerator=self._prefix.accelerator,
             tool_version=__version__,
             lock_digest=self._lock_digest,
+            adopted=adopted,
             python=next((p.version for p in self._packages if p.name == "python"), ""),
             packages=tuple(_witnessed(wanted_pip[p.name], p) for p in pip),
         )
@@ -127,11 +143,11 @@ class Finish:
                     hint="nomic-scaffold install -v shows what uv says",
                 )
 
-    def _signatures(self, pip: Sequence[PipPackage]) -> dict[str, Signature]:
-        """Hold every file that must be there against what it must be; raises UnavailableError when one is not."""
+    def _signatures(self, pip: Sequence[PipPackage]) -> tuple[dict[str, Signature], dict[str, str]]:
         top = self._prefix.path
         there = dict(walk(top))
         noted: dict[str, Signature] = {}
+        wrong: dict[str, str] = {}
         unread: list[tuple[str, str, frozenset[str]]] = []
         for path, options in self._expected.items():
             for one in options:
@@ -139,16 +155,18 @@ class Finish:
                 place = aside if aside in there else path
                 if place in noted:
                     continue
-                self._one(place, one, there.get(place), noted, unread, alone=len(options) == 1)
+                if not self._one(place, one, there.get(place), noted, unread, alone=len(options) == 1):
+                    wrong[place] = one.owner
         for package in pip:
-            self._of_pip(package, there, noted, unread)
+            wrong |= self._of_pip(package, there, noted, unread)
         for (path, owner, allowed), found in zip(
             unread, sha256_files([f"{top}/{path}" for path, _, _ in unread]), strict=True
         ):
             if isinstance(found, OSError) or not is_allowed(top / path, found[0], allowed):
-                raise _not_whole(path, owner)
-            noted[path] = signature(there[path], owner=owner, content=found[0])
-        return noted
+                wrong[path] = owner
+            else:
+                noted[path] = signature(there[path], owner=owner, content=found[0])
+        return noted, wrong
 
     def _of_pip(
         self,
@@ -156,13 +174,15 @@ class Finish:
         there: Mapping[str, os.stat_result],
         noted: dict[str, Signature],
         unread: list[tuple[str, str, frozenset[str]]],
-    ) -> None:
+    ) -> dict[str, str]:
         """Hold the files of a package against its wheel; where that is not at hand, note what uv says of them."""
         owner, listed = f"pip:{package.name}", dict(package.files)
+        wrong: dict[str, str] = {}
         if package.name in self._wheels:
             for file in self._of_wheel(package.name):
                 if file.path not in there:
-                    raise _not_whole(file.path, package.name)
+                    wrong[file.path] = owner
+                    continue
                 recorded = package.files.get(file.path, (None, None))[0] if file.size is None else None
                 unread.append((file.path, owner, file.allowed | {recorded} if recorded else file.allowed))
             own = {f"{package.record.rpartition('/')[0]}/{name}" for name in GENERATED}
@@ -170,6 +190,7 @@ class Finish:
         for path, (sha256, _) in {**listed, package.record: (package.record_sha256, None)}.items():
             if path in there and "__pycache__/" not in path:
                 noted[path] = signature(there[path], owner=owner, content=sha256)
+        return wrong
 
     def _one(
         self,
@@ -180,17 +201,17 @@ class Finish:
         unread: list[tuple[str, str, frozenset[str]]],
         *,
         alone: bool,
-    ) -> None:
+    ) -> bool:
+        """Note a file, or put it off until it is read; False when it can't be right."""
         if seen is None:
-            if (one.folder or not alone) and (self._prefix.path / path).is_dir():
-                return
-            raise _not_whole(path, one.owner)
-        if one.link is not None:
+            return (one.folder or not alone) and (self._prefix.path / path).is_dir()
+        if stat.S_ISLNK(seen.st_mode) and (one.link is not None or not alone):
             says = os.readlink(self._prefix.path / path)  # noqa: PTH115
-            if says != one.link and alone:
-                raise _not_whole(path, one.owner)
             noted[path] = signature(seen, owner=one.owner, content=f"->{says}")
-        elif one.made or not alone:
+            return says == one.link or not alone
+        if not stat.S_ISREG(seen.st_mode) or (one.link is not None and alone):
+            return False
+        if one.made or not alone:
             allowed = {digest for o in self._expected[_origin(path, one)] for digest in self._allowed(o)}
             unread.append((path, one.owner, frozenset(allowed)))
             noted[path] = signature(seen, owner=one.owner, content=None)
@@ -199,6 +220,7 @@ class Finish:
                 noted[path] = signature(seen, owner=one.owner, content=one.source.sha256)
             else:
                 unread.append((path, one.owner, frozenset({one.source.sha256})))
+        return True
 
     def _allowed(self, one: Expected) -> set[str]:
         if one.made:
@@ -207,7 +229,7 @@ class Finish:
 
     def _is_cached(self, one: Expected, seen: os.stat_result) -> bool:
         """Say whether the file is the very file of the cache (a hard link), whose bytes have been checked."""
-        if seen.st_nlink < 2 or one.source is None:
+        if seen.st_nlink < 2 or one.source is None or seen.st_mtime_ns >= self._checked:
             return False
         with suppress(OSError):
             cached = os.lstat(f"{self._entries[one.owner].folder}/{one.source.path}")
@@ -242,11 +264,4 @@ def _witnessed(locked: LockedPackage, found: PipPackage) -> WitnessedPackage:
         filename=locked.url.partition("#")[0].rsplit("/", 1)[-1],
         sha256=locked.sha256,
         record_sha256=found.record_sha256 or "",
-    )
-
-
-def _not_whole(path: str, owner: str) -> UnavailableError:
-    return UnavailableError(
-        f"{path} (of {owner}) is not what its package gives, right after linking",
-        hint="does something else write there? run it anew: nomic-scaffold install --fresh",
     )

@@ -90,7 +90,7 @@ def inspect(
             examination.found(STATE, "foreign", None, f"sets {', '.join(names)} when the environment is activated")
     except OSError as error:
         return Unavailable(unavailable=f"can't read {error.filename}: {error.strerror}")
-    without = _left_out(top)
+    without = left_out_of(top)
     findings = examination.sorted_findings()
     kept = tuple(f for f in findings if not _allowed(f, without))
     return EnvironmentEvidence(
@@ -117,7 +117,7 @@ def _fetch(lacking: Sequence[LockedPackage], *, cache: Path, progress: Progress)
         progress.say(f"not fetched: {error.message}")
 
 
-def _left_out(prefix: Path) -> tuple[str, ...]:
+def left_out_of(prefix: Path) -> tuple[str, ...]:
     """Read what an image build left out; only patterns of ours count, so that a forged record excuses nothing else."""
     try:
         recorded = left_out.LeftOut.model_validate_json((prefix / left_out.NAME).read_bytes()).patterns
