@@ -1,18 +1,12 @@
-"""The generated workflow: what it may do, what it plans, and its steps as a runner runs them."""
+"""The generated workflow: what it may do, what it plans, and what it says to the tool."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
-import shutil
-import subprocess
 import sys
-import sysconfig
-import xml.etree.ElementTree as ET
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +14,11 @@ import pytest
 import yaml
 
 from nomic_scaffold import __version__
-from tests.support.simple_index import configured_index
-from tests.support.tool_wheel import bare_machine
-from tests.support.workflow_runner import Job, Step, Workflow, evaluate, render
+from tests.support.workflow_runner import Job, Workflow, evaluate, render
 from tests.template.conftest import Render
 
 FILE = Path(__file__).resolve().parents[2] / "template/.github/workflows/verify.yml"
 CONTENT: dict[str, Any] = yaml.load(FILE.read_text(encoding="utf-8"), Loader=yaml.BaseLoader)
-NOWHERE = "https://conda.anaconda.org/conda-forge=http://127.0.0.1:9/conda-forge"
-CACHE = ".nomic-scaffold/cache/weights"
-INSTALL, PROVE = "The tool, in the version that scaffold.toml pins", "Prove it"
 on_posix = pytest.mark.skipif(os.name == "nt", reason="the steps are run with bash, as on Linux and macOS")
 
 
@@ -59,6 +48,7 @@ class TestRights:
         assert {name: job["permissions"] for name, job in CONTENT["jobs"].items()} == {
             "plan": {"contents": "read"},
             "verify": {"contents": "read"},
+            "image": {"contents": "read"},
             "scan": {"actions": "read", "security-events": "write"},
             "pass": {},
         }
@@ -114,6 +104,50 @@ MAC = ("osx-arm64", "cpu", "macos-15")
 WINDOWS = ("win-64", "cpu", "windows-2025")
 
 
+class TestVariants:
+    """What the workflow says to the tool, variant by variant."""
+
+    @staticmethod
+    def told(job: str, step: str | None, variant: str, variables: dict[str, str]) -> dict[str, str]:
+        """Give the variables of a job, or of one of its steps, or what a `uses:` step is given."""
+        contexts = {
+            "github": {"workspace": "/w"},
+            "vars": variables,
+            "matrix": {"platform": "linux-64", "variant": variant},
+            "needs": {"plan": {"outputs": {"weights": "5a"}}},
+        }
+        found = CONTENT["jobs"][job]
+        if step is not None:
+            (found,) = [one for one in found["steps"] if step in (one.get("name"), one.get("with", {}).get("path"))]
+        texts = found.get("env") or found["with"]
+        return {name: render(text, contexts, FILE.parents[3]) for name, text in texts.items()}
+
+    @pytest.mark.parametrize("variant", ["cpu", "cuda"])
+    def test_the_vectors_come_from_the_device_of_the_variant(self, variant: str) -> None:
+        assert self.told("verify", None, variant, {})["NOMIC_SCAFFOLD_DEVICE"] == variant
+
+    @pytest.mark.parametrize(
+        ("variant", "variables", "provider"),
+        [
+            pytest.param("cpu", {}, "conda", id="cpu"),
+            pytest.param("cpu", {"PROVIDER": "pypi"}, "pypi", id="cpu from wheels"),
+            pytest.param("cuda", {}, "conda", id="cuda"),
+            pytest.param("cuda", {"PROVIDER": "pypi"}, "conda", id="there are no wheels for cuda"),
+        ],
+    )
+    def test_only_the_cpu_variant_can_come_from_wheels(
+        self, variant: str, variables: dict[str, str], provider: str
+    ) -> None:
+        told = self.told("verify", "Install from the lock", variant, variables)
+        assert told == {"PROVIDER": provider, "VARIANT": variant}
+
+    def test_a_runner_of_ones_own_keeps_its_files_where_it_always_has_them(self) -> None:
+        places = ("NOMIC_SCAFFOLD_STORE", "NOMIC_SCAFFOLD_PKGS", "UV_CACHE_DIR")
+        for variant, kept in (("cpu", "/w/.nomic-scaffold/cache/"), ("cuda", "")):
+            told = self.told("verify", None, variant, {})
+            assert all(told[name].startswith(kept) and bool(told[name]) == bool(kept) for name in places), told
+
+
 @on_posix
 class TestPlan:
     @pytest.mark.parametrize(
@@ -142,6 +176,8 @@ class TestPlan:
         job = plan(render(**answers), variables=variables)
         assert planned(job) == expected
         assert job.outputs["version"] == __version__
+        images = [row["platform"] for row in json.loads(job.outputs["images"])["include"]]
+        assert images == [platform for platform, variant, _ in expected if "linux" in platform and variant == "cpu"]
         assert re.fullmatch("[0-9a-f]{64}", job.outputs["weights"])
 
     @pytest.mark.parametrize(("fork", "count"), [(True, 1), (False, 2)])
@@ -161,233 +197,40 @@ class TestPlan:
         assert f"::error file=scaffold.toml,line={line}::not valid TOML" in job.steps[-1].output
 
     @pytest.mark.parametrize(
-        ("results", "outcome"),
+        ("image", "results", "outcome"),
         [
-            ("success success", "success"),
-            ("success failure", "failure"),
-            ("failure skipped", "failure"),
-            ("success cancelled", "failure"),
+            ("", "success success skipped", "success"),
+            ("", "success failure skipped", "failure"),
+            ("", "failure skipped skipped", "failure"),
+            ("", "success cancelled skipped", "failure"),
+            ("true", "success success success", "success"),
+            ("true", "success success failure", "failure"),
+            ("true", "success success skipped", "failure"),
         ],
     )
-    def test_the_check_to_require_passes_only_when_all_did(
-        self, default_project: Path, results: str, outcome: str
+    def test_the_check_to_require_passes_only_when_all_that_was_asked_for_did(
+        self, default_project: Path, image: str, results: str, outcome: str
     ) -> None:
-        names = dict(zip(("plan", "verify"), results.split(), strict=True))
+        names = dict(zip(("plan", "verify", "image"), results.split(), strict=True))
         needs = {name: {"result": result, "outputs": {}} for name, result in names.items()}
-        assert workflow(default_project).job("pass", needs=needs).result == outcome
+        job = workflow(default_project, variables={"IMAGE": image} if image else {}).job("pass", needs=needs)
+        assert job.result == outcome
 
 
 def test_every_expression_can_be_evaluated(default_project: Path) -> None:
     matrix = {"include": [{"platform": "linux-64", "variant": "cpu", "runner": "x"}]}
-    outputs = {"matrix": json.dumps(matrix), "version": "1", "weights": "5a"}
+    outputs = {"matrix": json.dumps(matrix), "version": "1", "weights": "5a", "images": json.dumps(matrix)}
     contexts = {
         "github": {"workspace": "/w", "event_name": "push", "ref": "r", "event": {}},
         "vars": {},
         "matrix": matrix["include"][0],
-        "needs": {"plan": {"result": "success", "outputs": outputs}, "verify": {"result": "success"}},
+        "needs": {"plan": {"result": "success", "outputs": outputs}, "verify": {"result": "success"}, "image": {}},
         "steps": {"plan": {"outputs": outputs}},
         "status": "success",
     }
     told = render(FILE.read_text(encoding="utf-8"), contexts, default_project)
     assert "${{" not in told
     assert "name: verify (linux-64, cpu)" in told
-    assert "results: success success" in told.lower()
+    assert "results: success success success" in told.lower()
+    assert "name: image (linux-64)" in told
     assert evaluate("!cancelled() && vars.UPLOAD_SARIF == 'true'", contexts) is False
-
-
-@dataclass(frozen=True)
-class Runner:
-    """A machine with Python, pip and the tool's wheel in a folder that pip looks into; no conda channel answers."""
-
-    programs: Path
-    wheels: Path
-
-    def job(
-        self,
-        root: Path,
-        name: str,
-        *,
-        variables: Mapping[str, str] | None = None,
-        prove: Mapping[str, str] | None = None,
-        **more: Any,
-    ) -> Job:
-        """Run a job; `prove` adds variables to the step that verifies."""
-        kept = {key: value for key, value in os.environ.items() if not re.match("PYTHON|VIRTUAL_ENV|GITHUB_|CI$", key)}
-        kept = {key: value for key, value in kept.items() if not key.startswith("NOMIC_SCAFFOLD_")}
-        environment = {
-            **kept,
-            "PATH": os.pathsep.join([str(self.programs), os.environ["PATH"]]),
-            "NOMIC_SCAFFOLD_MIRRORS": NOWHERE,
-            "HF_ENDPOINT": "http://127.0.0.1:9",
-        }
-        pip = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(self.wheels), "PIP_CONFIG_FILE": os.devnull}
-        opened = workflow(root, environment=environment, variables=variables)
-        return opened.job(name, extra={INSTALL: pip, PROVE: prove or {}}, **more)
-
-
-@pytest.fixture(scope="module")
-def runner(tool_wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Runner:
-    return Runner(bare_machine(tmp_path_factory.mktemp("machine") / "venv"), tool_wheel.parent)
-
-
-def filled(root: Path, weights: Path, seen: list[Step]) -> Callable[[Step], None]:
-    """Give what stands in for `uses:` steps: they are listed, and the cache of weights has the file."""
-
-    def act(step: Step) -> None:
-        seen.append(step)
-        if step.uses.startswith("actions/cache@") and step.given["path"] == CACHE:
-            sha256 = step.given["key"].removeprefix("weights-")
-            place = root / CACHE / sha256 / weights.name
-            place.parent.mkdir(parents=True, exist_ok=True)
-            if place.exists():
-                return
-            try:
-                place.hardlink_to(weights)
-            except OSError:
-                shutil.copy(weights, place)
-
-    return act
-
-
-def edit(path: Path, *pairs: tuple[str, str]) -> None:
-    text = path.read_text(encoding="utf-8")
-    for old, new in pairs:
-        assert old in text, old
-        text = text.replace(old, new)
-    path.write_text(text, encoding="utf-8")
-
-
-def line_of(root: Path, start: str) -> int:
-    rows = (root / "scaffold.toml").read_text(encoding="utf-8").splitlines()
-    return next(number for number, row in enumerate(rows, 1) if row.startswith(start))
-
-
-def annotations(step: Step) -> list[str]:
-    return [row for row in step.output.splitlines() if row.startswith("::error ")]
-
-
-@on_posix
-@pytest.mark.xdist_group("wheel")
-class TestSteps:
-    @pytest.fixture
-    def project(self, render: Render, tmp_path: Path) -> Iterator[Path]:
-        """A project whose wheels are `tea` and `cup`, and whose model is a few bytes that no runtime can read."""
-        root = render()
-        model = tmp_path / "model.gguf"
-        model.write_bytes(b"a model file")
-        scaffold = (root / "scaffold.toml").read_text(encoding="utf-8")
-        pins = {key: re.search(rf"(?m)^{key} = .*$", scaffold)[0] for key in ("file", "sha256", "size", "requirements")}  # type: ignore[index]
-        edit(
-            root / "scaffold.toml",
-            (pins["file"], 'file = "model.gguf"'),
-            (pins["sha256"], f'sha256 = "{hashlib.sha256(model.read_bytes()).hexdigest()}"'),
-            (pins["size"], f"size = {model.stat().st_size}"),
-            (pins["requirements"], 'requirements = ["tea"]'),
-        )
-        with configured_index(tmp_path):
-            yield root
-
-    def test_a_stale_lock_stops_the_plan_at_its_line(self, runner: Runner, project: Path) -> None:
-        shutil.copytree(Path(__file__).resolve().parents[2] / "locks", project / "locks", dirs_exist_ok=True)
-        shutil.move(project / "locks" / "conda-lock.yml", project)
-        edit(project / "environment.yml", ("numpy >=2", "numpy >=2.1"))
-        job = runner.job(project, "plan")
-        assert job[INSTALL].outcome == "success", job[INSTALL].output
-        check = job["The locks match their inputs"]
-        assert check.code == 3
-        rows = (project / "environment.yml").read_text(encoding="utf-8").splitlines()
-        place = f"::error file=environment.yml,line={rows.index('  - numpy >=2.1') + 1},title=nomic-scaffold::"
-        assert any(row.startswith(place) and "'numpy >=2'" in row for row in annotations(check)), check.output
-
-    def test_what_fails_is_told_in_the_summary_the_files_and_at_lines(
-        self, runner: Runner, project: Path, tmp_path: Path
-    ) -> None:
-        done = subprocess.run(
-            [sys.executable, "-m", "nomic_scaffold", "-C", str(project), "lock", "--variant", "pypi"],
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        used: list[Step] = []
-        job = runner.job(
-            project,
-            "verify",
-            matrix={"platform": "linux-64", "variant": "cpu", "runner": "ubuntu-24.04"},
-            needs={"plan": plan(project)},
-            variables={"PROVIDER": "pypi"},
-            act=filled(project, tmp_path / "model.gguf", used),
-        )
-        log = "\n".join(step.output for step in job.steps)
-        assert [step.outcome for step in job.steps if step.name != PROVE] == ["success"] * (len(job.steps) - 1), log
-        assert "from the store" in job["Fetch the pinned model file"].output
-        prove = job[PROVE]
-        assert prove.code in (1, 6), prove.output
-        assert any(
-            f"::error file=scaffold.toml,line={line_of(project, 'file =')}," in row for row in annotations(prove)
-        )
-        assert job.summary == (project / "verify.md").read_text(encoding="utf-8")
-        assert job.result == "failure"
-        caches = [step.given for step in used if step.uses.startswith("actions/cache@")]
-        assert caches[0]["key"] == f"weights-{hashlib.sha256(b'a model file').hexdigest()}"
-        (artefact,) = [step.given for step in used if step.uses.startswith("actions/upload-artifact@")]
-        assert artefact["name"] == "verify-linux-64-cpu"
-        kept = {path.name for pattern in artefact["path"].split() for path in project.glob(pattern)}
-        assert kept == {"evidence.json", "verify.xml", "verify.sarif", "verify.html", "verify.md"}
-        ignored = (project / ".gitignore").read_text(encoding="utf-8").splitlines()
-        assert {"/evidence.json", "/verify.*", ".nomic-scaffold/"} <= set(ignored)
-
-    def test_a_job_that_stops_early_says_that_nothing_was_verified(self, runner: Runner, project: Path) -> None:
-        job = runner.job(
-            project, "verify", matrix={"platform": "linux-64", "variant": "cpu"}, needs={"plan": plan(project)}
-        )
-        install = job["Install from the lock"]
-        assert install.code == 3
-        assert [row for row in annotations(install) if "conda-lock.yml" in row], install.output
-        assert job[PROVE].outcome == "skipped"
-        assert "Nothing was verified" in job.summary
-
-
-@pytest.mark.weights
-@pytest.mark.timeout(3600)
-@on_posix
-@pytest.mark.xdist_group("wheel")
-@pytest.mark.skipif(sysconfig.get_platform() == "linux-aarch64", reason="gpt4all has no wheel for this platform")
-def test_a_fresh_project_passes_and_one_in_chinese_fails_at_its_line(
-    runner: Runner, official_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The whole workflow on real input: locks, wheels, the official model file, vectors."""
-    monkeypatch.setenv("NOMIC_SCAFFOLD_MIRRORS", NOWHERE)
-    root = tmp_path / "my project"
-    for words in (["new", str(root), "--defaults"], ["-C", str(root), "lock"]):
-        done = subprocess.run(
-            [sys.executable, "-m", "nomic_scaffold", *words], capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stderr
-    begun = runner.job(root, "plan")
-    assert begun.result == "success", begun.steps[-1].output
-    matrix = json.loads(begun.outputs["matrix"])["include"][0]
-
-    def verify(**prove: str) -> Job:
-        # A busy machine of many tests takes longer than a runner.
-        prove["NOMIC_SCAFFOLD_VERIFY_TIMEOUT"] = "3000"
-        return runner.job(
-            root, "verify", matrix=matrix, needs={"plan": begun}, variables={"PROVIDER": "pypi"}, prove=prove,
-            act=filled(root, official_weights, []),
-        )  # fmt: skip
-
-    job = verify()
-    assert job.result == "success", "\n".join(step.output for step in job.steps)
-    assert annotations(job[PROVE]) == []
-    assert job.summary == (root / "verify.md").read_text(encoding="utf-8")
-    cases = ET.parse(root / "verify.xml").getroot().iter("testcase")
-    assert not [case.get("name") for case in cases if case.find("failure") is not None]
-    assert json.loads((root / "verify.sarif").read_text(encoding="utf-8"))["runs"][0]["results"] == []
-    assert json.loads((root / "evidence.json").read_text(encoding="utf-8"))["embeddings"]["runtime"] == "nomic"
-
-    edit(root / "scaffold.toml", ('languages = ["en"]', 'languages = ["zh"]'))
-    shutil.copy(root / "evidence.json", tmp_path / "seen.json")
-    job = verify(NOMIC_SCAFFOLD_VERIFY_EVIDENCE=str(tmp_path / "seen.json"))
-    assert job.result == "failure"
-    assert job[PROVE].code == 1
-    place = f"::error file=scaffold.toml,line={line_of(root, 'languages')},title=LNG"
-    assert [row for row in annotations(job[PROVE]) if row.startswith(place) and "Chinese" in row], job[PROVE].output
-    assert "Chinese" in job.summary

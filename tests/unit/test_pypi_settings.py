@@ -66,6 +66,11 @@ def settings(**variables: str) -> dict[str, str]:
     return uv_environment({"PIP_CONFIG_FILE": os.devnull, **variables})
 
 
+def test_an_empty_place_for_uvs_cache_counts_as_none() -> None:
+    assert "UV_CACHE_DIR" not in settings(UV_CACHE_DIR="")
+    assert settings(UV_CACHE_DIR="/cache")["UV_CACHE_DIR"] == "/cache"
+
+
 def test_pip_settings_become_uvs() -> None:
     told = settings(
         PIP_INDEX_URL="https://ann:x@a.example/simple",

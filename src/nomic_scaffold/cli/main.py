@@ -6,6 +6,7 @@ import difflib
 import importlib
 import os
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -148,7 +149,7 @@ def run(arguments: list[str]) -> int:
         _traceback(asked)
         _complain(error.message, asked, hint=error.hint)
         if os.environ.get("GITHUB_ACTIONS") == "true":
-            _annotate(error)
+            _tell_github(error)
         return error.exit_code
     except BrokenPipeError:
         return ExitCode.UNAVAILABLE
@@ -171,16 +172,22 @@ def _complain(message: str, asked: Asked, *, hint: str | None = None) -> None:
         click.echo(click.style("hint:  ", fg="cyan") + hint, err=True, color=coloured)
 
 
-def _annotate(error: ScaffoldError) -> None:
-    """Have GitHub show an error at the line of the project's file that it is about."""
+def _tell_github(error: ScaffoldError) -> None:
+    """Have GitHub show an error at the line of the project's file that it is about, and in the job's summary."""
     from nomic_scaffold.errors import InputError, StaleLockError
     from nomic_scaffold.formats.github_command import annotation
+    from nomic_scaffold.formats.report_markdown import render_failure
 
+    rows: list[tuple[str, str | None, str | None]] = []
     for one in (isinstance(error, StaleLockError) and error.findings) or (error,):
         path, line = (one.path, one.line) if isinstance(one, InputError) else (None, None)
         told = one.message + (f"\nNext: {error.hint}" if error.hint else "")
         file = None if path is None or Path(path).is_absolute() else Path(path).as_posix()
         click.echo(annotation(told, title="nomic-scaffold", file=file, line=line), nl=False, err=True)
+        rows.append((one.message, f"{file}:{line}" if file and line else file, error.hint))
+    if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
+        with suppress(OSError), Path(summary).open("a", encoding="utf-8") as place:
+            place.write(render_failure(error.exit_code, rows))
 
 
 def _traceback(asked: Asked | None) -> None:

@@ -58,6 +58,8 @@ def uv_environment(
         for name in ("extra-index-url", "find-links"):
             pip[name] = " ".join(place for place in pip.get(name, "").split() if place.startswith(("http:", "https:")))
     result = {name: value for name, value in environ.items() if name not in _ELSEWHERE | _UNPINNING}
+    if not result.get("UV_CACHE_DIR", "unset"):
+        del result["UV_CACHE_DIR"]  # uv refuses an empty one, and a workflow's `env` can't leave a variable out
     result["NO_COLOR"] = "1"
     if not any(environ.get(name) for name in _OWN_INDEX):
         result.update(_indexes(pip))
