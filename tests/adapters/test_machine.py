@@ -181,6 +181,20 @@ def test_folders_are_judged_by_the_nearest_that_is_there(tmp_path: Path) -> None
     assert seen.path == str(tmp_path / "not" / "yet")
 
 
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("http://proxy.example:3128", "http://proxy.example:3128"),
+        ("http://ann:hunter2@proxy.example:3128", "http://***@proxy.example:3128"),
+        ("ann:hunter2@proxy.example:3128", "***@proxy.example:3128"),
+        ("http://ann:hunter2@home@proxy.example:3128", "http://***@proxy.example:3128"),
+        ("socks5h://ann:hunter/2@proxy.example", "socks5h://***@proxy.example"),
+    ],
+)
+def test_a_proxys_login_is_hidden_however_it_is_written(value: str, shown: str) -> None:
+    assert survey.proxies({"HTTPS_PROXY": value}) == {"HTTPS_PROXY": shown}
+
+
 def test_proxies_are_told_without_their_passwords() -> None:
     told = survey.proxies({"https_proxy": "http://ann:hunter2@proxy.example:3128", "NO_PROXY": "localhost"})
     assert told == {"HTTPS_PROXY": "http://***@proxy.example:3128", "NO_PROXY": "localhost"}

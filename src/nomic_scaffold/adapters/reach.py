@@ -75,6 +75,7 @@ def _why(error: Exception) -> str:
     text = f"{type(error).__name__} {error}"
     for sign, words in (
         ("CERTIFICATE_VERIFY_FAILED", "its certificate is not trusted here"),
+        ("InvalidProxyURL", "the proxy's address can't be read"),
         ("SSL", "no secure connection"),
         ("ProxyError", "the proxy refuses"),
         ("resolve", "its name is not known here"),

@@ -34,11 +34,13 @@ def folder(what: str, path: Path) -> Folder:
     place = path
     while not place.exists() and place != place.parent:
         place = place.parent
+    free: int | None
+    device: int | None
     try:
-        free: int | None = shutil.disk_usage(place).free
+        free, device = shutil.disk_usage(place).free, place.stat().st_dev
     except OSError:
-        free = None
-    return Folder(what=what, path=str(path), free=free, writable=os.access(place, os.W_OK))
+        free = device = None
+    return Folder(what=what, path=str(path), free=free, writable=os.access(place, os.W_OK), device=device)
 
 
 def programs(ask: Callable[[Sequence[str]], str | None]) -> tuple[Program, ...]:
@@ -75,7 +77,8 @@ def memory(root: Path = Path("/")) -> tuple[int | None, int | None]:
 def proxies(environ: Mapping[str, str]) -> dict[str, str]:
     """Give the proxy variables, in either case, without logins."""
     found = {name: environ.get(name) or environ.get(name.lower()) for name in _PROXIES}
-    return {name: re.sub(r"(?<=://)[^/\s@]+@", "***@", value) for name, value in found.items() if value}
+    # Up to the last @: a login may stand without a scheme before it, and hold an @ or a slash itself.
+    return {name: re.sub(r"^([\w+.-]+://)?.*@", r"\1***@", value) for name, value in found.items() if value}
 
 
 def certificates(environ: Mapping[str, str]) -> dict[str, bool]:

@@ -6,16 +6,15 @@ from collections.abc import Iterator
 
 from packaging.version import InvalidVersion, Version
 
-from nomic_scaffold.models.checkup import Checkup, Item, ProjectState, Server, State, Survey
+from nomic_scaffold.checks import mends, to_come
+from nomic_scaffold.models.checkup import Checkup, Folder, Item, Server, State, Survey
+from nomic_scaffold.models.variant import Accelerator, Platform
 
 GIGABYTE = 1_000_000_000
-ENVIRONMENT_BYTES = {"pypi": 1.3e9, "conda": 3.5e9}
-"""Wheels: 0.57 GB installed and as much in uv's cache; conda, CPU: 0.4 GB of archives, unpacked in cache and prefix."""
 MEMORY_BYTES = 1.5e9
-"""A process that embeds: the nomic runtime peaks at 0.66 GB (docs/how-to/doctor.md), torch holds float32 weights."""
-OLDEST_DRIVER = "525.60"
-"""The oldest NVIDIA driver that runs CUDA 12 builds (CUDA's minor version compatibility)."""
+"""A process that embeds peaks at 0.66 GB with the nomic runtime, at 1.10 GB with torch (docs/how-to/doctor.md)."""
 MAX_OFFSET = 300.0
+CHANNEL = "https://conda.anaconda.org/conda-forge"
 CONDA_PROGRAMS = ("conda", "mamba", "micromamba", "pixi", "conda-lock")
 
 
@@ -69,66 +68,70 @@ def _python(survey: Survey) -> Item:
         lacks=_older(version, "3.11"),
         needed=True,
         consequence="this tool needs 3.11 or newer",
-        mend="uv python install 3.13, or your system's python3.13",
+        mend="uv tool install --python 3.13 nomic-scaffold",
     )
 
 
 def _platform(survey: Survey) -> Item:
     project, here = survey.project, survey.facts.platform
-    lacks = project is not None and here not in project.platforms
+    named = {str(variant.platform) for variant in project.variants} if project else set()
+    lacks = project is not None and here not in named
+    known = here in set(Platform)
     return _item(
         "platform",
         "Platform",
         f"{here}; {survey.facts.os}; {survey.facts.processor or 'processor'}, {survey.facts.cores or '?'} cores",
         lacks=lacks,
         needed=lacks and project is not None and project.environment is None,
-        consequence="the project's conda locks do not name this platform",
-        mend=f"add {here!r} to platforms in scaffold.toml, then: nomic-scaffold lock",
+        consequence="the project's conda locks do not name this platform"
+        if known
+        else "conda-forge builds no pytorch for this platform; wheels may do",
+        mend=f'add "{here}" to platforms in scaffold.toml, then: nomic-scaffold lock'
+        if known
+        else "nomic-scaffold install --provider pypi",
     )
 
 
 def _folders(survey: Survey) -> Iterator[Item]:
-    project = survey.project
+    rooms, on = to_come.rooms(survey), mends.system(survey.facts.platform)
     for folder in survey.folders:
-        room = 0.0
-        if project is not None and folder.what == "project" and project.environment is None:
-            room = ENVIRONMENT_BYTES["pypi"]
-        if project is not None and folder.what == "model store" and not project.weights:
-            room = float(project.weights_bytes) * 1.1
-        id_ = f"disk-{folder.what.replace(' ', '-')}"
-        title = f"Disk, {folder.what}"
-        seen = f"{_gb(folder.free)} free at {folder.path}"
-        if not folder.writable:
-            yield _item(
-                id_,
-                title,
-                f"no permission to write at {folder.path}",
-                lacks=True,
-                needed=folder.what == "project" or room > 0,
-                consequence=_NOT_WRITABLE.get(folder.what, "nothing can be kept there"),
-                mend=_MOVE.get(folder.what, f"sudo chown -R $USER {folder.path}"),
-            )
-            continue
-        yield _item(
+        beside = [f.what for f in survey.folders if f.what == folder.what or (f.device == folder.device is not None)]
+        yield _folder(folder, own=rooms[folder.what], room=sum(rooms[what] for what in beside), on=on)
+
+
+def _folder(folder: Folder, *, own: float, room: float, on: mends.System) -> Item:
+    """Judge a place to write to; `own` bytes are yet to come there, `room` on its whole disk."""
+    id_, title = f"disk-{folder.what.replace(' ', '-')}", f"Disk, {folder.what}"
+    variable = _MOVES.get(folder.what)
+    elsewhere = mends.set_variable(on, variable, "D:\\nomic" if on == "win" else "/mnt/nomic") if variable else ""
+    if not folder.writable:
+        return _item(
             id_,
             title,
-            seen,
-            lacks=folder.free is not None and folder.free < max(room, 0.2 * GIGABYTE),
-            needed=room > 0,
-            consequence=f"what is to come needs about {_gb(max(room, 0.2 * GIGABYTE))}",
-            mend=_MOVE.get(folder.what, "make room; uv cache prune and conda clean --all often free much"),
+            f"no permission to write at {folder.path}",
+            lacks=True,
+            needed=folder.what == "project" or own > 0,
+            consequence=_NOT_WRITABLE.get(folder.what, "nothing can be kept there"),
+            mend=mends.let_write(on, folder.path) + (f"; or elsewhere: {elsewhere}" if elsewhere else ""),
         )
+    least = max(room, 0.2 * GIGABYTE)
+    return _item(
+        id_,
+        title,
+        f"{_gb(folder.free)} free at {folder.path}",
+        lacks=folder.free is not None and folder.free < least,
+        needed=own > 0,
+        consequence=f"what is to come on this disk needs about {_gb(least)}",
+        mend=mends.free_room(on) + (f"; or elsewhere: {elsewhere}" if elsewhere else ""),
+    )
 
 
 _NOT_WRITABLE = {
     "project": "no environment, lock or report can be written",
     "model store": "the model file can't be kept for several projects",
-    "package cache": "every package is fetched again",
+    "package cache": "install can't fetch or unpack a package",
 }
-_MOVE = {
-    "model store": "export NOMIC_SCAFFOLD_STORE=/a/folder/with/room",
-    "package cache": "export NOMIC_SCAFFOLD_PKGS=/a/folder/with/room",
-}
+_MOVES = {"model store": "NOMIC_SCAFFOLD_STORE", "package cache": "NOMIC_SCAFFOLD_PKGS"}
 
 
 def _memory(survey: Survey) -> Item:
@@ -140,42 +143,52 @@ def _memory(survey: Survey) -> Item:
         lacks=survey.memory_available is not None and survey.memory_available < MEMORY_BYTES,
         needed=survey.project is not None,
         consequence=f"embedding may be killed: it takes up to {_gb(MEMORY_BYTES)}",
-        mend="close other programs, or raise the container's limit (docker run --memory 4g)",
+        mend=mends.free_memory(mends.system(survey.facts.platform)),
     )
 
 
 def _libc(survey: Survey) -> Item:
-    libc, project = survey.facts.libc, survey.project
-    if not survey.facts.platform.startswith("linux"):
-        return _item("libc", "C library", "of the system", needed=False)
-    floor = (project.glibc if project else None) or "2.28"
-    name, _, version = (libc or "").partition(" ")
-    old = name != "glibc" or _older(version, floor)
+    """Judge what the variant wants of the system: its C library, kernel or release."""
+    facts, project, chosen = survey.facts, survey.project, to_come.chosen(survey)
+    on = mends.system(facts.platform)
+    unmet = [need for need in (to_come.unmet(survey, chosen) if chosen else ()) if need.name != "__cuda"]
+    libc = any(need.name == "__glibc" for need in unmet)
     return _item(
         "libc",
-        "C library",
-        libc or "unknown",
-        lacks=libc is not None and old,
-        needed=project is not None and project.environment is None,
-        consequence=f"the locked packages are built for glibc {floor} or newer",
-        mend="use a newer system, or the image: nomic-scaffold image build",
+        "C library" if on == "linux" else "System",
+        (facts.libc or "unknown") if on == "linux" else facts.os,
+        lacks=bool(unmet),
+        needed=project is not None and project.environment is None and to_come.provider(survey) == "conda",
+        consequence="the locked packages want " + " and ".join(str(n).removesuffix(": NOT MET") for n in unmet),
+        mend="nomic-scaffold image build" if libc else mends.newer_system(on),
     )
 
 
 def _gpu(survey: Survey) -> Item:
-    facts, project = survey.facts, survey.project
+    """Judge the graphics card by what the CUDA variant wants, as `install` does."""
+    facts, project, here = survey.facts, survey.project, to_come.here(survey)
+    cuda, has_cpu = here.get(Accelerator.CUDA), Accelerator.CPU in here
     seen = f"{facts.gpu or 'none'}" + (f", driver {facts.driver}" if facts.driver else "")
-    too_old = facts.driver is not None and _older(facts.driver, OLDEST_DRIVER)
+    unmet = [need for need in (to_come.unmet(survey, cuda) if cuda else ()) if need.name == "__cuda"]
+    something = facts.gpu or facts.driver or any(need.has for need in unmet)
+    if not unmet or (has_cpu and not something):
+        return _item(
+            "gpu", "Graphics card", seen + ("" if facts.gpu or not has_cpu else "; the cpu variant needs none")
+        )
+    has = f"the one here has {unmet[0].has}" if unmet[0].has else "there is none here"
+    wants = f"cuda wants an NVIDIA driver of CUDA {unmet[0].wants} or newer, {has}"
     return _item(
         "gpu",
         "Graphics card",
         seen,
-        lacks=facts.gpu is None or too_old,
-        needed=project is not None and project.cuda_only,
-        consequence=f"the driver is older than {OLDEST_DRIVER}: CUDA 12 builds don't run; the CPU does"
-        if too_old
-        else "the CUDA variant can't run here; the CPU variant does",
-        mend="install a current NVIDIA driver" if facts.driver else "nothing to do for the CPU variant",
+        lacks=True,
+        needed=not has_cpu and project is not None and project.environment != "pypi",
+        consequence=f"{wants}; install takes cpu"
+        if has_cpu
+        else f"{wants}; it is the only variant for {facts.platform}",
+        mend="get the current driver from https://www.nvidia.com/drivers, then: nvidia-smi"
+        if something
+        else f'add "{facts.platform}" to platforms of [variants.cpu] in scaffold.toml, then: nomic-scaffold lock',
     )
 
 
@@ -187,20 +200,21 @@ def _git(survey: Survey) -> Item:
         git or "not found",
         lacks=git is None,
         consequence="new makes no first commit, and diff has no last commit to compare with",
-        mend=_package(survey, "git"),
+        mend=mends.get_program(mends.system(survey.facts.platform), "git"),
     )
 
 
 def _docker(survey: Survey) -> Item:
     client = _program(survey, "docker")
-    seen = f"client {client or 'not found'}; engine {survey.docker or survey.docker_why_not or 'not found'}"
+    engine = f"engine {survey.docker}" if survey.docker else survey.docker_why_not or "no engine"
+    seen = f"client {client or 'not found'}; {engine}"
     return _item(
         "docker",
         "Docker",
         seen,
         lacks=survey.docker is None,
         consequence="image build and image verify can't run; nothing else needs it",
-        mend="sudo systemctl start docker" if client else _package(survey, "docker.io"),
+        mend=(client and survey.docker_hint) or mends.get_program(mends.system(survey.facts.platform), "docker"),
     )
 
 
@@ -227,26 +241,28 @@ def _servers(survey: Survey) -> Iterator[Item]:
                 needed=needed,
             )
         return
-    yield _packages(survey.servers, project)
-    yield _weights(survey.servers, project)
+    yield _packages(survey.servers, survey)
+    yield _weights(survey.servers, survey)
 
 
-def _packages(servers: tuple[Server, ...], project: ProjectState | None) -> Item:
+def _packages(servers: tuple[Server, ...], survey: Survey) -> Item:
+    project, on = survey.project, mends.system(survey.facts.platform)
     asked = [server for server in servers if server.role in ("channel", "index")]
     channels = any(server.role == "channel" and server.why_not is None for server in asked)
     index = any(server.role == "index" and server.why_not is None for server in asked)
     here = project.environment if project else None
+    mirror = mends.set_variable(on, "NOMIC_SCAFFOLD_MIRRORS", f"{CHANNEL}=https://YOUR-MIRROR/conda-forge")
     if channels and index:
         consequence, mend = "", ""
     elif channels:
         consequence = "lock can't write locks/pylock.toml, and what conda lacks (gpt4all) can't be installed"
-        mend = "pip config set global.index-url URL-OF-YOUR-MIRROR"
+        mend = "pip config set global.index-url https://YOUR-MIRROR/simple"
     elif index:
         consequence = "install uses wheels (provider pypi) with the nomic runtime; lock needs a channel"
-        mend = "name a mirror: export NOMIC_SCAFFOLD_MIRRORS=CHANNEL_URL=MIRROR_URL"
+        mend = mirror
     else:
         consequence = "no environment can be made here"
-        mend = "set HTTPS_PROXY, or name a mirror: pip config set global.index-url URL; NOMIC_SCAFFOLD_MIRRORS"
+        mend = _way_out(survey) + f"; or a mirror: {mirror}"
     if here is not None and not (channels and index):
         consequence += f"; the {here} environment that is here stays as it is"
     return _item(
@@ -260,19 +276,29 @@ def _packages(servers: tuple[Server, ...], project: ProjectState | None) -> Item
     )
 
 
-def _weights(servers: tuple[Server, ...], project: ProjectState | None) -> Item:
+def _way_out(survey: Survey) -> str:
+    """Say how a machine that reaches nobody gets out: another proxy, none, or one at all."""
+    on, through = mends.system(survey.facts.platform), sorted(set(survey.proxies) - {"NO_PROXY"})
+    if through:
+        return f"mend the proxy, or go without: {mends.unset_variables(on, through)}"
+    return "name your proxy: " + mends.set_variable(on, "HTTPS_PROXY", "http://YOUR-PROXY:3128")
+
+
+def _weights(servers: tuple[Server, ...], survey: Survey) -> Item:
     # The parts of the model file that are on a package index are a source like the others.
+    project, on = survey.project, mends.system(survey.facts.platform)
     asked = [server for server in servers if server.role in ("weights", "index")]
     answers = [server for server in asked if server.why_not is None]
     there = project is not None and project.weights
+    mirror = mends.set_variable(on, "HF_ENDPOINT", "https://YOUR-MIRROR")
     return _item(
         "weights",
         "Where the model file comes from",
         ("already here; " if there else "") + _told(asked),
         lacks=not answers,
         needed=project is not None and not there,
-        consequence="weights pull finds no source",
-        mend="export HF_ENDPOINT=URL-OF-YOUR-MIRROR, or bring the file: nomic-scaffold weights add FILE",
+        consequence="weights pull finds no source" + ("; the file that is here stays" if there else ""),
+        mend=f"{mirror}, or bring the file: nomic-scaffold weights add FILE",
     )
 
 
@@ -283,14 +309,18 @@ def _proxies(survey: Survey) -> Item:
 
 def _certificates(survey: Survey) -> Item:
     missing = sorted(place for place, there in survey.certificates.items() if not there)
+    files: dict[str, list[str]] = {}
+    for place in sorted(survey.certificates):
+        name, _, file = place.partition("=")
+        files.setdefault(file, []).append(name)
     return _item(
         "certificates",
         "Certificates",
-        ", ".join(sorted(survey.certificates)) or "the defaults",
+        "; ".join(f"{file} ({', '.join(names)})" for file, names in files.items()) or "the defaults",
         lacks=bool(missing),
         needed=bool(missing),
-        consequence=f"no such file: {', '.join(missing)}; every https request fails",
-        mend="unset " + " ".join(place.partition("=")[0] for place in missing) + ", or name a file that is there",
+        consequence=f"no such file: {', '.join(missing)}; https requests fail",
+        mend=mends.unset_variables(mends.system(survey.facts.platform), [place.partition("=")[0] for place in missing]),
     )
 
 
@@ -308,9 +338,7 @@ def _clock(survey: Survey) -> Item:
         lacks=lacks,
         needed=abs(offset) > 86_400,
         consequence="certificates may be refused, and reports carry a wrong time",
-        mend={"osx": "sudo sntp -sS pool.ntp.org", "win": "w32tm /resync"}.get(
-            survey.facts.platform.partition("-")[0], "sudo timedatectl set-ntp true"
-        ),
+        mend=mends.set_clock(mends.system(survey.facts.platform)),
     )
 
 
@@ -323,16 +351,6 @@ def _program(survey: Survey, name: str) -> str | None:
         if program.name == name and program.path is not None:
             return program.version or program.path
     return None
-
-
-def _package(survey: Survey, name: str) -> str:
-    match survey.facts.platform.partition("-")[0]:
-        case "osx":
-            return f"brew install {'docker' if name == 'docker.io' else name}"
-        case "win":
-            return {"git": "winget install Git.Git"}.get(name, "winget install Docker.DockerDesktop")
-        case _:
-            return f"sudo apt-get install {name}, or your system's package of it"
 
 
 def _older(version: str, floor: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
@@ -9,6 +10,7 @@ from typing import Literal
 from nomic_scaffold.errors import ExitCode
 from nomic_scaffold.models.boundary import Boundary
 from nomic_scaffold.models.evidence import MachineFacts
+from nomic_scaffold.models.variant import Variant, VirtualPackage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +23,8 @@ class Folder:
     free: int | None
     """Bytes; None when it can't be told."""
     writable: bool
+    device: int | None = None
+    """Number of the disk that it is on; None when it can't be told."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,10 +59,12 @@ class ProjectState:
     weights: bool
     """The model file is in the project or in the store, in its size."""
     weights_bytes: int
-    cuda_only: bool
-    glibc: str | None
-    """The oldest glibc that its locks are for."""
-    platforms: tuple[str, ...]
+    variants: tuple[Variant, ...]
+    """What it can be installed as, and what each wants of a machine."""
+    conda_lock: bool
+    """conda-lock.yml is there."""
+    downloads: Mapping[str, int]
+    """Variant id, e.g. `linux-64-cpu` -> bytes of its locked conda packages; only where locks tell."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +81,10 @@ class Survey:
     docker: str | None
     """Version of the Docker engine that answers."""
     docker_why_not: str | None
+    docker_hint: str | None
+    """What mends it, as the engine's adapter has it."""
+    virtual_packages: tuple[VirtualPackage, ...]
+    """What this machine is to conda."""
     servers: tuple[Server, ...] | None
     """None when no server was asked (`--offline`)."""
     clock_offset: float | None

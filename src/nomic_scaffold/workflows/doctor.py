@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 from nomic_scaffold import __version__
-from nomic_scaffold.adapters import machine, project, pypi, reach, survey, weights
+from nomic_scaffold.adapters import lock_files, machine, project, pypi, reach, survey, weights
 from nomic_scaffold.adapters.container import engine
 from nomic_scaffold.checks.checkup import diagnose
 from nomic_scaffold.errors import ScaffoldError
+from nomic_scaffold.formats import lock_sizes
 from nomic_scaffold.models.checkup import Checkup, Folder, ProjectState, Server, Survey
+from nomic_scaffold.models.lock import SIZES_PATH, LockPaths
 from nomic_scaffold.models.progress import Progress
 from nomic_scaffold.models.spec import ProjectSpec
 from nomic_scaffold.models.variant import Accelerator
@@ -34,14 +38,19 @@ def examine(root: Path | None, *, offline: bool, progress: Progress) -> Checkup:
 
 def look(root: Path | None, spec: ProjectSpec | None, *, offline: bool) -> Survey:
     """Survey this machine; nothing is judged here."""
-    questions: dict[str, Callable[[], object]] = {"docker": _docker, "programs": lambda: survey.programs(machine.run)}
+    questions: dict[str, Callable[[], object]] = {
+        "docker": _docker,
+        "programs": lambda: survey.programs(machine.run),
+        "virtual": _virtual,
+    }
     if not offline:
-        questions["index"] = pypi.ask_index
-    answers = _at_once(questions)
-    servers, offset = (None, None) if offline else _servers(spec, answers["index"])
-    version, why_not = _pair(answers["docker"])
+        questions |= {"index": pypi.ask_index, "servers": lambda: _servers(spec)}
+    answers = at_once(questions)
+    servers, offset = (None, None) if offline else _with_index(answers["servers"], answers["index"])
+    docker = answers["docker"]
+    version, why_not, hint = docker if isinstance(docker, tuple) else (None, str(docker), None)
     total, available = survey.memory()
-    programs = answers["programs"]
+    programs, virtual = answers["programs"], answers["virtual"]
     return Survey(
         facts=machine.facts(),
         executable=sys.executable,
@@ -51,6 +60,8 @@ def look(root: Path | None, spec: ProjectSpec | None, *, offline: bool) -> Surve
         programs=programs if isinstance(programs, tuple) else (),
         docker=version,
         docker_why_not=why_not,
+        docker_hint=hint,
+        virtual_packages=virtual if isinstance(virtual, tuple) else (),
         servers=servers,
         clock_offset=offset,
         proxies=survey.proxies(os.environ),
@@ -73,20 +84,31 @@ def _state(root: Path, spec: ProjectSpec) -> ProjectState:
     prefix = project.find_prefix(root)
     path = project.weights_path(root, spec)
     stored = any(entry.sha256 == spec.model.sha256 and not entry.partial for entry in weights.open_store().entries())
-    floors = [p.version for v in spec.variants for p in v.virtual_packages if p.name == "__glibc"]
     return ProjectState(
         name=spec.name,
         environment=prefix.provider if prefix else None,
         weights=stored or (path.is_file() and path.stat().st_size == spec.model.size),
         weights_bytes=spec.model.size,
-        cuda_only=all(variant.accelerator == Accelerator.CUDA for variant in spec.variants),
-        glibc=min(floors, key=lambda version: [int(part) for part in version.split(".")]) if floors else None,
-        platforms=tuple(sorted({variant.platform.value for variant in spec.variants})),
+        variants=spec.variants,
+        conda_lock=(root / LockPaths(accelerator=Accelerator.CPU).lock).is_file(),
+        downloads=_downloads(root, spec),
     )
 
 
-def _servers(spec: ProjectSpec | None, index: object) -> tuple[tuple[Server, ...], float | None]:
-    """Ask the channels and the hosts of model files; the index was asked by uv, which is what uses it."""
+def _downloads(root: Path, spec: ProjectSpec) -> dict[str, int]:
+    """Add up the packages of each variant, from the locks' own lists; a variant that they don't tell is left out."""
+    sizes = lock_sizes.parse(lock_files.derived_text(root / SIZES_PATH) or "")
+    found = {}
+    for variant in spec.variants:
+        listed = LockPaths(accelerator=variant.accelerator).explicit(variant.platform, sha256=True)
+        hashes = re.findall(r"\b[0-9a-f]{64}\b", lock_files.derived_text(root / listed) or "")
+        if total := sum(sizes.get(sha256, 0) for sha256 in hashes):
+            found[variant.id] = total
+    return found
+
+
+def _servers(spec: ProjectSpec | None) -> tuple[tuple[Server, ...], float | None]:
+    """Ask the channels and the hosts of model files, and how far this clock is behind theirs."""
     from nomic_scaffold.adapters.conda.client import CANONICAL, channel_access, redact
 
     access = channel_access(os.environ)
@@ -100,14 +122,20 @@ def _servers(spec: ProjectSpec | None, index: object) -> tuple[tuple[Server, ...
     for name, url in _sources(spec).items():
         asked[name] = (Server(what=name, role="weights", address=redact(url), why_not=None), url)
     answers = reach.reach_all({name: url for name, (_, url) in asked.items()}, timeout=_PATIENCE / 2)
-    servers = [
+    servers = tuple(
         Server(what=s.what, role=s.role, address=s.address, why_not=answers[name].why_not)
         for name, (s, _) in asked.items()
-    ]
-    why_not = index if isinstance(index, str) else None
-    servers.append(Server(what="package index", role="index", address="as pip is configured", why_not=why_not))
+    )
     offsets = sorted(a.clock_offset for a in answers.values() if a.clock_offset is not None)
-    return tuple(servers), offsets[len(offsets) // 2] if offsets else None
+    return servers, offsets[len(offsets) // 2] if offsets else None
+
+
+def _with_index(answer: object, index: object) -> tuple[tuple[Server, ...], float | None]:
+    """Add the package index, which uv asks, being what uses it."""
+    servers, offset = answer if isinstance(answer, tuple) else ((), None)
+    why_not = index if isinstance(index, str) else None
+    asked = Server(what="package index", role="index", address="as pip is configured", why_not=why_not)
+    return (*servers, asked), offset
 
 
 def _sources(spec: ProjectSpec | None) -> dict[str, str]:
@@ -117,21 +145,23 @@ def _sources(spec: ProjectSpec | None) -> dict[str, str]:
     return weights.addresses(wanted[0], os.environ) if wanted else {}
 
 
-def _docker() -> tuple[str | None, str | None]:
+def _docker() -> tuple[str | None, str | None, str | None]:
     try:
         with engine.engine() as client:
-            return str(client.version().get("Version", "unknown")), None
+            return str(client.version().get("Version", "unknown")), None, None
     except ScaffoldError as error:
-        return None, error.message.partition(" (")[0]
+        return None, error.message.partition(" (")[0], error.hint
 
 
-def _pair(answer: object) -> tuple[str | None, str | None]:
-    return answer if isinstance(answer, tuple) else (None, str(answer))
+def _virtual() -> object:
+    from nomic_scaffold.adapters.conda import virtual
+
+    return virtual.virtual_packages()
 
 
-def _at_once(questions: dict[str, Callable[[], object]]) -> dict[str, object]:
+def at_once(questions: dict[str, Callable[[], object]], *, patience: float = _PATIENCE) -> dict[str, object]:
     """Ask everything at the same time; what has not answered in time is said so."""
-    answers: dict[str, object] = dict.fromkeys(questions, f"no answer in {_PATIENCE:g} s")
+    answers: dict[str, object] = dict.fromkeys(questions, f"no answer in {patience:g} s")
 
     def ask(name: str) -> None:
         try:
@@ -143,6 +173,7 @@ def _at_once(questions: dict[str, Callable[[], object]]) -> dict[str, object]:
     threads = [threading.Thread(target=ask, args=(name,), daemon=True) for name in questions]
     for thread in threads:
         thread.start()
+    end = time.monotonic() + patience
     for thread in threads:
-        thread.join(_PATIENCE)
+        thread.join(max(0.0, end - time.monotonic()))
     return dict(answers)

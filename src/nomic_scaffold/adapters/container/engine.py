@@ -6,6 +6,7 @@ import io
 import os
 import shutil
 import subprocess
+import sys
 import tarfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -34,7 +35,7 @@ def engine() -> Iterator[Any]:
         client = docker.from_env(timeout=600)
         client.ping()
     except DockerException as error:
-        raise _unreachable(str(error)) from error
+        raise unreachable(str(error), system=sys.platform, host=os.environ.get("DOCKER_HOST")) from error
     try:
         yield client
     finally:
@@ -295,16 +296,23 @@ def _failed(output: BuildOutput, cause: ScaffoldError) -> ScaffoldError:
     )
 
 
-def _unreachable(text: str) -> ToolMissingError:
+_START = {"darwin": "open -a Docker", "win32": "docker desktop start"}
+"""How an engine is started; elsewhere systemd does it."""
+
+
+def unreachable(text: str, *, system: str, host: str | None) -> ToolMissingError:
+    """Say why no engine answers on a `system` like sys.platform, with `host` the value of DOCKER_HOST."""
     if "permission denied" in text.lower():
         return ToolMissingError(
             "you may not talk to the Docker engine (permission denied on its socket)",
-            hint="sudo usermod -aG docker $USER, then log in again",
+            hint="sudo usermod -aG docker $USER && newgrp docker",
         )
-    return ToolMissingError(
-        f"no Docker engine answers ({text.splitlines()[0][:160]})",
-        hint="start it (systemctl start docker, or Docker Desktop), or set DOCKER_HOST",
-    )
+    if host:
+        unset = "Remove-Item Env:DOCKER_HOST" if system == "win32" else "unset DOCKER_HOST"
+        hint = f"start the engine that DOCKER_HOST names, or take this machine's own: {unset}"
+    else:
+        hint = _START.get(system, "sudo systemctl start docker")
+    return ToolMissingError(f"no Docker engine answers ({text.splitlines()[0][:160]})", hint=hint)
 
 
 def _tar_of(files: Mapping[str, bytes]) -> IO[bytes]:
