@@ -18,6 +18,8 @@ DEPENDENCIES = PROJECT["project"]["dependencies"]
 
 def install(session: nox.Session, *groups: str) -> None:
     """Install this tool, editable, and the dependency groups."""
+    if not list(Path(session.virtualenv.location).rglob("nomic_scaffold-*.dist-info")):
+        session.log("installing the tool and its libraries: about half a minute, once")
     wanted = [line for group in groups for line in nox.project.dependency_groups(PROJECT, group)]
     session.install("--quiet", "-e", ".", *wanted, env={"PIP_DISABLE_PIP_VERSION_CHECK": "1"})
 
@@ -36,7 +38,7 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """`nox -s tests -- ARGUMENTS` passes them on to pytest."""
+    """`nox -s tests -- ARGUMENTS` passes them on to pytest; `-- -m network` is for machines with a network."""
     install(session, "test")
     parallel = ["-n", str(min(4, os.cpu_count() or 1)), "--dist", "loadgroup"]
     session.run("pytest", *parallel, "-m", "not network and not docker", *session.posargs)

@@ -48,8 +48,13 @@ def test_every_key_is_described_and_no_other() -> None:
     assert described == set(keys(ScaffoldToml))
 
 
-@pytest.mark.parametrize("line", re.findall(r"^    \$ nomic-scaffold (.+)$", TUTORIAL, re.MULTILINE))
-def test_the_tutorial_types_commands_that_there_are(line: str) -> None:
+ARTICLE = (DOCS / "explanation/the-article.md").read_text(encoding="utf-8")
+SEEN = [row.strip("| ").rpartition(" | ")[2] for row in re.findall(r"^\| (?!the article).+$", ARTICLE, re.MULTILINE)]
+"""The last cell of each row of the page on the article."""
+
+
+def take(line: str) -> None:
+    """Have click read a command's arguments, and run nothing."""
     command: click.Command = cli
     context = cli.make_context("nomic-scaffold", shlex.split(line))
     rest = [*context._protected_args, *context.args]
@@ -60,3 +65,15 @@ def test_the_tutorial_types_commands_that_there_are(line: str) -> None:
         command, context = found, found.make_context(name, rest, parent=context)
         rest = [*context._protected_args, *context.args]
     assert not rest
+
+
+@pytest.mark.parametrize("line", re.findall(r"^    \$ nomic-scaffold (.+)$", TUTORIAL, re.MULTILINE))
+def test_the_tutorial_types_commands_that_there_are(line: str) -> None:
+    take(line)
+
+
+@pytest.mark.parametrize("cell", SEEN)
+def test_every_point_about_the_article_has_a_command_that_shows_it(cell: str) -> None:
+    found = re.match(r"`nomic-scaffold ([^`]+)`", cell)
+    assert found, f"{cell} does not begin with a command"
+    take(found[1])

@@ -35,12 +35,12 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
     cases = [case for case in request["cases"] if model.name in case["runtimes"]]
     done, total, answers = 0, sum(len(case["texts"]) for case in cases), {}
     for case in cases:
-        sys.stderr.write(f"{MARK}{done} {total}\n")
-        sys.stderr.flush()
+        _tell(done, total)
         answers[case["id"]] = _answer(embedding.embed, case, asked)
         if case["id"].startswith("golden:") and "rows" in answers[case["id"]]:
             answers[case["id"]]["tokens"] = _tokens(embedding, case)
         done += len(case["texts"])
+    _tell(done, total)
     return {
         "runtime": model.name,
         "engine": model.engine,
@@ -55,6 +55,11 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
         "unknown_share": _unknown_shares(embedding, request["languages"]),
         "seconds": round(time.monotonic() - started, 3),
     }
+
+
+def _tell(done: int, total: int) -> None:
+    sys.stderr.write(f"{MARK}{done} {total}\n")
+    sys.stderr.flush()
 
 
 def _answer(embed: Any, case: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
