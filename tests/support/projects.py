@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -35,6 +37,18 @@ def make_generated_project(folder: Path, weights: Path | None = None) -> Path:
     return folder
 
 
+def pin(project: Path, file: Path) -> None:
+    """Write another model file into scaffold.toml."""
+    with file.open("rb") as opened:
+        digest = hashlib.file_digest(opened, "sha256").hexdigest()
+    path = project / "scaffold.toml"
+    text = path.read_text(encoding="utf-8")
+    for key, value in {"file": f'"{file.name}"', "sha256": f'"{digest}"', "size": str(file.stat().st_size)}.items():
+        text, count = re.subn(rf"(?m)^{key} = .*$", f"{key} = {value}", text)
+        assert count == 1, key
+    path.write_text(text, encoding="utf-8")
+
+
 def spec_of(root: Path) -> ProjectSpec:
     """Read the project's specification."""
     return project.read_spec(root)
@@ -45,11 +59,13 @@ def prefix_of(python: Path) -> Prefix:
     return Prefix(path=python.parent.parent, provider="pypi", accelerator=Accelerator.CPU, python=python)
 
 
-def run_in(python: Path, root: Path, script: str, **variables: str) -> subprocess.CompletedProcess[str]:
+def run_in(
+    python: Path, root: Path, script: str, *arguments: str, **variables: str
+) -> subprocess.CompletedProcess[str]:
     """Run a script with the project's package importable."""
     environment = os.environ | {"PYTHONPATH": str(root / "src"), "PYTHONUTF8": "1", **variables}
     return subprocess.run(
-        [str(python), "-B", "-c", script],
+        [str(python), "-B", "-c", script, *arguments],
         env=environment,
         cwd=root,
         capture_output=True,

@@ -109,7 +109,8 @@ def _told(done: PulledWeights) -> str:
         "store": "in the store",
     }
     first = f"{done.file}  {_size(done.size)}  sha256 {done.sha256}"
-    return f"{first}\n  from {done.source}\n  {ways[done.placed]}: {done.path}"
+    beside = "".join(f"\n  beside it: {path}" for path in done.beside)
+    return f"{first}\n  from {done.source}\n  {ways[done.placed]}: {done.path}{beside}"
 
 
 def _judged(seen: VerifiedWeights) -> str:

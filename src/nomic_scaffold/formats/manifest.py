@@ -36,3 +36,10 @@ def wanted_file(pin: ModelPin, manifests: tuple[Manifest, ...]) -> OfficialFile:
         size=pin.size,
         sources=(HubSource(kind="huggingface", repository=pin.repository, revision=pin.revision, path=pin.file),),
     )
+
+
+def beside(pin: ModelPin, manifests: tuple[Manifest, ...]) -> tuple[OfficialFile, ...]:
+    """Find the files that the pinned one is of no use without: a safetensors file carries no vocabulary."""
+    if not pin.file.endswith(".safetensors"):
+        return ()
+    return tuple(file for manifest in manifests for file in manifest.files if file.file == "vocab.txt")

@@ -108,6 +108,8 @@ class PulledWeights(Boundary):
     placed: Literal["present", "link", "copy", "store"]
     """`present`: was there already; `store`: no project to place it in."""
     failed: tuple[Attempt, ...] = ()
+    beside: tuple[str, ...] = ()
+    """Where the other files lie that the code needs, e.g. the vocabulary of a safetensors file."""
 
 
 class VerifiedWeights(Boundary):

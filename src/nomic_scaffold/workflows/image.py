@@ -25,6 +25,7 @@ from nomic_scaffold.disk.hashing import sha256_file
 from nomic_scaffold.disk.shipped import probe_folder
 from nomic_scaffold.errors import InputError, UnavailableError
 from nomic_scaffold.formats import conda_lock
+from nomic_scaffold.formats.manifest import beside
 from nomic_scaffold.models.evidence import (
     EmbeddingsEvidence,
     Evidence,
@@ -300,6 +301,10 @@ def _fetched(
                 f"{pin.file} is not there, or not the pinned one", hint="nomic-scaffold weights pull"
             )
         extra[f"fetched/store/{pin.sha256}/{pin.file}"] = path
+        for file in beside(pin, weights.read_manifests()):
+            extra[f"fetched/store/{file.sha256}/{file.file}"] = other = path.with_name(file.file)
+            if not other.is_file():
+                raise UnavailableError(f"{file.file} is not there", hint="nomic-scaffold weights pull")
     return extra
 
 

@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 from nomic_scaffold.adapters import weights
 from nomic_scaffold.adapters.project import read_spec, weights_path
 from nomic_scaffold.checks.weights import check_weights
-from nomic_scaffold.errors import InputError
-from nomic_scaffold.formats.manifest import wanted_file
+from nomic_scaffold.errors import HashMismatchError, InputError
+from nomic_scaffold.formats.manifest import beside, wanted_file
 from nomic_scaffold.models.progress import Progress
 from nomic_scaffold.models.spec import ModelPin
 from nomic_scaffold.models.weights import OfficialFile, PulledWeights, StoredFile, StoreListing, VerifiedWeights
 
 
 def pull(root: Path, *, offline: bool, progress: Progress) -> PulledWeights:
-    """Bring the pinned file into the store, if it is not there, and into the project at `root`.
+    """Bring the pinned file, and what it needs beside it, into the store and into the project at `root`.
 
     Raises UnavailableError, HashMismatchError (see `adapters.weights.fetch`), InputError for a pin that can't be.
     """
     spec = read_spec(root)
-    wanted, store, destination = _wanted(spec.model), weights.open_store(), weights_path(root, spec)
+    store, destination = weights.open_store(), weights_path(root, spec)
+    done = _bring(_wanted(spec.model), store, destination, offline=offline, progress=progress)
+    others = [
+        _bring(file, store, destination.with_name(file.file), offline=offline, progress=progress)
+        for file in beside(spec.model, weights.read_manifests())
+    ]
+    return done.model_copy(update={"beside": tuple(other.path for other in others)})
+
+
+def _bring(
+    wanted: OfficialFile, store: weights.Store, destination: Path, *, offline: bool, progress: Progress
+) -> PulledWeights:
     if destination.is_file() and weights.adopt(destination, wanted, store, progress):
         return _pulled(wanted, destination, source="the project", placed="present")
     fetched = weights.fetch(wanted, store, progress=progress, offline=offline)
@@ -38,10 +50,26 @@ def add(place: Path, root: Path | None, *, progress: Progress) -> PulledWeights:
         wanted, fetched = weights.add(place, every, store, progress=progress)
         return _pulled(wanted, fetched.path, source=fetched.source, placed="store")
     spec = read_spec(root)
-    wanted, fetched = weights.add(place, (_wanted(spec.model),), store, progress=progress)
     destination = weights_path(root, spec)
-    placed = weights.place_checked(fetched.path, destination, wanted=wanted, progress=progress)
-    return _pulled(wanted, destination, source=fetched.source, placed=placed)
+    places = {_wanted(spec.model): destination}
+    places |= {file: destination.with_name(file.file) for file in beside(spec.model, weights.read_manifests())}
+    done = _take(place, places, store, progress=progress)
+    if place.is_dir():
+        with suppress(HashMismatchError):  # the folder need not hold them all
+            while places:
+                _take(place, places, store, progress=progress)
+    for file, path in places.items():
+        if not path.is_file():
+            progress.say(f"{file.file} is needed too: nomic-scaffold weights pull, or weights add FILE")
+    return done
+
+
+def _take(place: Path, places: dict[OfficialFile, Path], store: weights.Store, *, progress: Progress) -> PulledWeights:
+    """Take one of the wanted files and put it into its place; it is wanted no more."""
+    wanted, fetched = weights.add(place, tuple(places), store, progress=progress)
+    path = places.pop(wanted)
+    placed = weights.place_checked(fetched.path, path, wanted=wanted, progress=progress)
+    return _pulled(wanted, path, source=fetched.source, placed=placed)
 
 
 def verify(root: Path, *, progress: Progress) -> VerifiedWeights:

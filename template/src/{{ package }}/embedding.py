@@ -250,7 +250,9 @@ def _tokenizer() -> Any:
     if vocabulary is None:
         beside = weights.path.with_name("vocab.txt")
         if not beside.is_file():
-            raise ModelFileError(f"{beside} is missing: {weights.path.name} carries no vocabulary")
+            raise ModelFileError(
+                f"{beside} is missing, and {weights.path.name} carries no vocabulary; run: nomic-scaffold weights pull"
+            )
         vocabulary = beside.read_text(encoding="utf-8").split("\n")[:-1]
     return build_tokenizer(vocabulary)
 
