@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,8 +40,9 @@ def command(options: Options, /, *, prefix: Path | None, timeout: float, yes: bo
     """Record this machine's vectors as the project's golden ones.
 
     From then on `verify` holds every machine against them. Refuses when the model file is not the pinned one, or when
-    any check of the vectors themselves fails. A device or type other than float32 on a CPU gets a file of its own. Not
-    for CI: that vectors are right is for people to say.
+    any check of the vectors themselves fails. A device or type other than float32 on a CPU gets a file of its own; a
+    device other than a CPU also gets bars of its own, three times as wide as it is measured to be off. Not for CI: that
+    vectors are right is for people to say.
     """
     from nomic_scaffold.models.probe import RuntimeChoice
     from nomic_scaffold.workflows import bless
@@ -78,6 +80,9 @@ def _differences(blessing: Blessing) -> list[str]:
         lines.append(f"against what ships with the tool: {blessing.against_shipped}")
     if blessing.against_own:
         lines.append(f"against {blessing.path} of before: {blessing.against_own}")
+    if bars := blessing.golden.tolerance:
+        on = f"{blessing.golden.made_by['dtype']} on {blessing.golden.made_by['device']}"
+        lines.append(f"bars for {on} from now on: {bars.component:.0e} a component, 1 - cos {bars.cosine_distance:.0e}")
     return lines or ["there is nothing to hold these vectors against: they are the first"]
 
 
@@ -100,6 +105,7 @@ def _json(blessing: Blessing) -> str:
             "path": blessing.path,
             "vectors": len(blessing.golden.vectors),
             "made_by": blessing.golden.made_by,
+            "tolerance": asdict(blessing.golden.tolerance) if blessing.golden.tolerance else None,
             "against_own": blessing.against_own,
             "against_shipped": blessing.against_shipped,
         },
