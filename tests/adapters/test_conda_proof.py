@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from nomic_scaffold.adapters.conda import signatures
+from nomic_scaffold.adapters.conda.records import read_records
 from nomic_scaffold.models import witness
 from nomic_scaffold.models.evidence import EnvironmentEvidence, Unavailable
 from nomic_scaffold.models.lock import LockedPackage
@@ -96,11 +98,13 @@ def test_a_record_changed_with_its_file_hides_nothing(bench: Bench) -> None:
     entry = next(e for e in data["paths_data"]["paths"] if e["_path"] == name)
     entry["sha256"] = entry["sha256_in_prefix"] = digest
     record.write_text(json.dumps(data))
-    head, owners, noted = (bench.prefix / NOTE).read_text().split("\n")
-    rows = json.loads(noted)
-    next(row for row in rows if row[0] == name)[2] = digest
-    body = f"{owners}\n{json.dumps(rows)}"
-    (bench.prefix / NOTE).write_text(json.dumps({**json.loads(head), "bytes": len(body)}) + "\n" + body)
+    note = signatures.read(bench.prefix)
+    assert note is not None
+    noted = signatures.signatures(note)
+    noted[name] = noted[name]._replace(content=digest)
+    records = [(record.path, record.package) for record in read_records(bench.prefix)[0]]
+    signatures.write(bench.prefix, noted, lock_digest="0" * 64, records=records, pip=note.pip)
+    assert bench.findings(deep=False) == {}, "forged well enough for a quick look"
     cached = bench.cache / "tiny-data-2.0-0" / name
     assert cached.read_bytes() == path.read_bytes()
     listed = bench.cache / "tiny-data-2.0-0/info/paths.json"

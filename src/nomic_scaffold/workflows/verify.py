@@ -149,7 +149,7 @@ def expect(root: Path, spec: ProjectSpec, evidence: Evidence) -> Expected:
         spec=spec,
         texts=golden.shipped_texts(),
         known_vectors=KnownVectors(shipped=shipped, own=own, own_path=path),
-        pypi_lock=_pypi_lock(root),
+        pypi_lock=_pypi_lock(root, evidence),
         conda_packages=_conda_packages(root, evidence),
         known_files=weights.known_files(),
         digests={name: sha256_file(root / name) for name in names},
@@ -274,7 +274,9 @@ def _conda_packages(root: Path, evidence: Evidence) -> tuple[LockedPackage, ...]
         return Unavailable(unavailable=str(error), hint="nomic-scaffold lock")
 
 
-def _pypi_lock(root: Path) -> PypiLock | Unavailable:
+def _pypi_lock(root: Path, evidence: Evidence) -> PypiLock | Unavailable:
+    if not isinstance(evidence.environment, EnvironmentEvidence) or evidence.environment.provider != "pypi":
+        return Unavailable(unavailable="the environment is not made of wheels")  # reading it costs as much as a look
     try:
         return project.read_pylock(root)
     except InputError as error:

@@ -12,7 +12,7 @@ from pathlib import Path
 from nomic_scaffold.adapters.conda.expected import CLOBBERED, Expected, is_allowed, is_compiled, walk
 from nomic_scaffold.adapters.conda.pip_part import PipPackage
 from nomic_scaffold.adapters.conda.records import Record
-from nomic_scaffold.adapters.conda.signatures import Signature
+from nomic_scaffold.adapters.conda.signatures import Note
 from nomic_scaffold.disk.bulk import sha256_files
 from nomic_scaffold.formats import left_out
 from nomic_scaffold.formats.wheel import GENERATED
@@ -40,12 +40,14 @@ class _Job:
 class Examination:
     """The examination of one prefix: expectations first, then `run`."""
 
-    def __init__(self, prefix: Path) -> None:
+    def __init__(self, prefix: Path, *, walked: bool = True) -> None:
         self._prefix = prefix
         self._findings: list[FileFinding] = []
         self._jobs: list[_Job] = []
-        self._there: dict[str, os.stat_result] = dict(walk(prefix))
+        self._there: dict[str, os.stat_result] = dict(walk(prefix)) if walked else {}
         self.owned: set[str] = set()
+        self.touched: set[str] = set()
+        """Owners (as noted) of what was touched since the install."""
         self.files = 0
         self.compiled = 0
         self.bytes_read = 0
@@ -254,32 +256,58 @@ class Examination:
                 self.found(job.path, "changed", job.owner, f"sha256 {found[0][:12]}…; {_when(job.modified)}")
         self._jobs = []
 
-    def against_signatures(self, noted: Mapping[str, Signature], *, pip_files: set[str]) -> None:
+    def against_note(self, note: Note) -> None:
         """Hold files against what the installer noted; only those that were touched since are read."""
-        self.files = len(noted)
-        self.owned = {*noted, *pip_files}
-        for path, was in noted.items():
-            owner = (was.owner or "").removeprefix("pip:")
-            seen = self._there.get(path)
-            if seen is None:
-                if was.content is not None or not os.path.isdir(self._prefix / path):  # noqa: PTH112
-                    self.found(path, "missing", owner)
+        place_of = dict(zip(note.paths, range(len(note.paths)), strict=True))
+        sizes, modes, modified, inodes = note.sizes, note.modes, note.modified, note.inodes
+        met, strangers = bytearray(len(note.paths)), {}
+        for path, seen in walk(self._prefix):
+            place = place_of.get(path)
+            if place is None:
+                strangers[path] = seen
                 continue
-            if was.content is not None and was.content.startswith("->"):
-                self._link(path, owner, was.content[2:], seen)
-                continue
-            if not stat.S_ISREG(seen.st_mode):
-                self._not_a_file(path, owner, seen)
-                continue
-            mode = stat.S_IMODE(seen.st_mode)
-            if os.name != "nt" and mode != was.mode:
-                self.found(path, "mode", owner, f"{mode:04o}, was {was.mode:04o}")
-            if seen.st_size != was.size:
-                detail = f"{seen.st_size} bytes, not {was.size}; {_when(seen.st_mtime_ns)}"
-                self.found(path, "resized", owner, detail)
-            elif not was.still(seen) and was.content is not None:
-                self._jobs.append(_Job(path, owner, frozenset({was.content}), seen.st_mtime_ns))
-        self.run(deep=False)
+            met[place] = 1
+            if (
+                modified[place] != seen.st_mtime_ns
+                or inodes[place] != seen.st_ino
+                or sizes[place] != seen.st_size
+                or modes[place] != seen.st_mode
+            ):
+                self._touched(path, note, place, seen)
+        self.files, self._there = len(note.paths), strangers
+        place = met.find(0)
+        while place >= 0:
+            self._gone(note, place)
+            place = met.find(0, place + 1)
+
+    def _touched(self, path: str, note: Note, place: int, seen: os.stat_result) -> None:
+        owner, content = note.owner(place), note.content(place)
+        self.touched.add(owner)
+        owner = owner.removeprefix("pip:")
+        if content is not None and content.startswith("->"):
+            self._link(path, owner, content[2:], seen)
+            return
+        if not stat.S_ISREG(seen.st_mode):
+            self._not_a_file(path, owner, seen)
+            return
+        mode, was = stat.S_IMODE(seen.st_mode), stat.S_IMODE(note.modes[place])
+        if os.name != "nt" and mode != was:
+            self.found(path, "mode", owner, f"{mode:04o}, was {was:04o}")
+        if seen.st_size != note.sizes[place]:
+            detail = f"{seen.st_size} bytes, not {note.sizes[place]}; {_when(seen.st_mtime_ns)}"
+            self.found(path, "resized", owner, detail)
+        elif (note.modified[place], note.inodes[place]) != (seen.st_mtime_ns, seen.st_ino) and content is not None:
+            self._jobs.append(_Job(path, owner, frozenset({content}), seen.st_mtime_ns))
+
+    def _gone(self, note: Note, place: int) -> None:
+        path = note.paths[place]
+        if note.content(place) is not None or not os.path.isdir(self._prefix / path):  # noqa: PTH112
+            self.touched.add(note.owner(place))
+            self.found(path, "missing", note.owner(place).removeprefix("pip:"))
+
+    def strangers(self) -> Iterable[str]:
+        """Name the files that no expectation was about so far."""
+        return [path for path in self._there if path not in self.owned]
 
 
 def _text(name: str) -> str:

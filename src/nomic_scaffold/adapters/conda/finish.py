@@ -23,7 +23,7 @@ from nomic_scaffold.adapters.conda.expected import (
     walk,
 )
 from nomic_scaffold.adapters.conda.pip_part import PipPackage, pip_packages
-from nomic_scaffold.adapters.conda.records import META, STATE, variables
+from nomic_scaffold.adapters.conda.records import META, STATE, read_records, variables
 from nomic_scaffold.adapters.conda.signatures import Signature, signature
 from nomic_scaffold.adapters.conda.signatures import write as write_signatures
 from nomic_scaffold.adapters.conda.wheels import read_wheel
@@ -33,6 +33,7 @@ from nomic_scaffold.errors import UnavailableError
 from nomic_scaffold.formats import left_out
 from nomic_scaffold.formats.wheel import GENERATED, placed
 from nomic_scaffold.models import witness
+from nomic_scaffold.models.evidence import InstalledPackage
 from nomic_scaffold.models.lock import LockedPackage
 from nomic_scaffold.models.prefix import Prefix
 from nomic_scaffold.models.progress import Progress
@@ -89,7 +90,7 @@ class Finish:
                 judged.add(package.name)
                 examination.expect_wheel(package, self._of_wheel(package.name), deep=True)
         examination.read()
-        broken = {finding.owner for finding in examination.sorted_findings()}
+        broken = {one.owner for one in examination.sorted_findings() if not left_out.leaves_out(self._without, one.path)}
         return [p for name, p in locked.items() if name not in judged or name in broken]
 
     def _of_wheel(self, name: str) -> list[WheelFile]:
@@ -121,7 +122,16 @@ class Finish:
             self._remove(strangers, progress)
         elif strangers:
             progress.say(f"another tool made this environment, so these stay, of no package: {_some(strangers)}")
-        write_signatures(top, noted, lock_digest=self._lock_digest)
+        write_signatures(
+            top,
+            noted,
+            lock_digest=self._lock_digest,
+            records=[(record.path, record.package) for record in read_records(top)[0]],
+            pip=[
+                InstalledPackage(name=p.name, version=p.version, manager="pip", sha256=wanted_pip[p.name].sha256)
+                for p in pip
+            ],
+        )
         record = Witness(
             provider="conda",
             accelerator=self._prefix.accelerator,

@@ -24,8 +24,8 @@ from nomic_scaffold.adapters.conda.records import (
     superfluous,
     variables,
 )
-from nomic_scaffold.adapters.conda.signatures import Signature
-from nomic_scaffold.adapters.conda.signatures import read as read_signatures
+from nomic_scaffold.adapters.conda.signatures import Note
+from nomic_scaffold.adapters.conda.signatures import read as read_note
 from nomic_scaffold.adapters.conda.wheels import Wheels, find_wheels, read_wheel
 from nomic_scaffold.adapters.conda.witnesses import Witness, find_witnesses, unpacked_folders
 from nomic_scaffold.errors import ScaffoldError
@@ -67,7 +67,8 @@ def inspect(
         return Unavailable(unavailable=f"no conda environment at {top.name}: it has no {META} folder")
     progress = progress or Silent()
     try:
-        records, broken = read_records(top)
+        note = None if deep else read_note(top)
+        records, broken = read_records(top, note.records if note else None)
         look = _Look(
             prefix=prefix,
             platform=platform,
@@ -78,12 +79,8 @@ def inspect(
             wheels=wheels or Wheels(cache=cache or cache_root()),
             fetch=partial(_fetch, cache=cache or cache_root(), progress=progress) if deep and fetch_missing else None,
         )
-        noted = None if deep else read_signatures(top)
         with progress.meter("files", total=None, unit="files") as meter:
-            if noted is not None:
-                examination = look.quickly(noted)
-            else:
-                examination = look.thoroughly(deep=deep, advance=meter.advance)
+            examination = look.quickly(note) if note is not None else look.thoroughly(deep=deep, advance=meter.advance)
         for path in broken:
             examination.found(f"{META}/{path.name}", "unreadable", None, "this record can't be read")
         if names := variables(top):
@@ -154,13 +151,23 @@ class _Look:
             canonicalize_name(p.name): p for p in packages if p.manager == "pip" and p.sha256
         }
         self._pip: list[PipPackage] = []
+        self._noted_pip: tuple[InstalledPackage, ...] = ()
         self._known_pip = _witnessed_pip(prefix.path)
 
-    def quickly(self, noted: Mapping[str, Signature]) -> Examination:
+    def quickly(self, note: Note) -> Examination:
         """Hold each file against what the installer noted: only what was touched since is read."""
-        examination = Examination(self._prefix.path)
-        self._find_pip(owned=[path for path, s in noted.items() if s.owner and not s.owner.startswith("pip:")])
-        examination.against_signatures(noted, pip_files=self._pip_files())
+        examination = Examination(self._prefix.path, walked=False)
+        examination.against_note(note)
+        for record in (*self._records.values(), *self._superfluous):
+            examination.own(record)  # of what was put in since; those that were noted tell no files
+        touched = any(owner.startswith("pip:") for owner in examination.touched)
+        if touched or any(".dist-info/" in path for path in examination.strangers()):
+            self._find_pip(owned=_of_conda(note))
+            for package in self._pip:
+                examination.own(package)
+        else:
+            self._noted_pip = note.pip
+        examination.run(deep=False)
         return examination
 
     def thoroughly(self, *, deep: bool, advance: object) -> Examination:
@@ -234,11 +241,14 @@ class _Look:
         layout = python_layout(version, windows=self._platform is Platform.WIN_64)
         self._pip = list(pip_packages(self._prefix.path, layout.site_packages, owned=set(owned)))
 
-    def _pip_files(self) -> set[str]:
-        return {path for package in self._pip for path in (*package.files, package.record)}
-
     def pip_evidence(self) -> list[InstalledPackage]:
         """Give pip's packages; where the archive came from only while nothing has changed since the install."""
+        return [
+            *self._noted_pip,
+            *self._found_pip(),
+        ]
+
+    def _found_pip(self) -> list[InstalledPackage]:
         return [
             InstalledPackage(
                 name=p.name,
@@ -250,6 +260,11 @@ class _Look:
             )
             for p in self._pip
         ]
+
+
+def _of_conda(note: Note) -> set[str]:
+    ours = [not name.startswith("pip:") for name in note.names]
+    return {path for path, owner in zip(note.paths, note.owners, strict=True) if ours[owner]}
 
 
 def _witnessed_pip(prefix: Path) -> dict[str, tuple[str, str]]:

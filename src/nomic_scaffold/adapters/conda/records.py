@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from nomic_scaffold.adapters.conda.signatures import NotedRecord
 from nomic_scaffold.models.evidence import InstalledPackage
 from nomic_scaffold.models.lock import LockedPackage
 
@@ -48,14 +49,21 @@ class Record:
         return map(_file, self.listed)
 
 
-def read_records(prefix: Path) -> tuple[list[Record], list[Path]]:
-    """Read all records of a prefix, sorted by name, and the files among them that can't be read."""
+def read_records(prefix: Path, known: Mapping[str, NotedRecord] | None = None) -> tuple[list[Record], list[Path]]:
+    """Read all records of a prefix, sorted by name, and the files among them that can't be read.
+
+    Those that are as they were `known` are not read again, and tell no files.
+    """
     records, broken = [], []
     for path in sorted((prefix / META).glob("*.json")):
         if path.name in _NO_RECORDS:
             continue
         try:
-            records.append(_record(path, json.loads(path.read_bytes())))
+            noted = (known or {}).get(path.name)
+            if noted is not None and noted.still(path.stat()):
+                records.append(Record(path=path, package=noted.package, archive=None, unpacked=None, listed=()))
+            else:
+                records.append(_record(path, json.loads(path.read_bytes())))
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             broken.append(path)
     return sorted(records, key=lambda r: r.package.name), broken

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 from packaging.utils import canonicalize_name
-from requests import RequestException, Session
 
 from nomic_scaffold.adapters.weights.failures import RefusedError, SourceError, WrongBytesError
 from nomic_scaffold.adapters.weights.http import Patience, Remote, download
@@ -27,6 +27,9 @@ from nomic_scaffold.formats.wheel import file_name
 from nomic_scaffold.models.lock import LockedPackage
 from nomic_scaffold.models.progress import Meter, Progress
 from nomic_scaffold.models.weights import Part
+
+if TYPE_CHECKING:
+    from requests import Session
 
 _AT_ONCE = 8
 _UNKNOWN = 1
@@ -113,6 +116,8 @@ class _Run:
 
 def _sized(remote: Remote, session: Session) -> Remote:
     """Ask for the size where the lock does not tell it."""
+    from requests import RequestException
+
     if remote.size != _UNKNOWN:
         return remote
     try:
