@@ -90,7 +90,9 @@ class Finish:
                 judged.add(package.name)
                 examination.expect_wheel(package, self._of_wheel(package.name), deep=True)
         examination.read()
-        broken = {one.owner for one in examination.sorted_findings() if not left_out.leaves_out(self._without, one.path)}
+        broken = {
+            one.owner for one in examination.sorted_findings() if not left_out.leaves_out(self._without, one.path)
+        }
         return [p for name, p in locked.items() if name not in judged or name in broken]
 
     def _of_wheel(self, name: str) -> list[WheelFile]:
