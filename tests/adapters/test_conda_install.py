@@ -405,6 +405,7 @@ def test_what_an_image_leaves_out_stays_out_when_something_else_is_mended(
     bench.install(offline=True)
     assert bench.troubles(deep=True) == {}
     assert not (bench.prefix / "include/a.h").exists()
+    assert bench.look(deep=True).left_out_files == bench.look(deep=False).left_out_files == 1
 
 
 def test_a_real_python_runs_and_leaves_its_packaged_compiled_modules_alone(tmp_path: Path) -> None:

@@ -169,8 +169,9 @@ def test_hints_are_for_the_environment_that_was_looked_at() -> None:
 
 
 def test_what_was_left_out_is_counted() -> None:
-    results = check_conda_environment(LOCK, evidence().model_copy(update={"left_out_files": 1234}))
-    assert "1234 files that `install --slim` left out" in results[0].detail
+    slim = {"left_out_files": 1234, "left_out_bytes": 56_000_000}
+    results = check_conda_environment(LOCK, evidence().model_copy(update=slim))
+    assert "`install --slim` left out 1234 files (56 MB)" in results[0].detail
 
 
 def test_a_package_with_two_records_fails() -> None:

@@ -55,7 +55,8 @@ def _judged(locked: Sequence[LockedPackage], evidence: EnvironmentEvidence | Una
     )
     looked = f"{len(seen)} packages, {evidence.files} files: {how}"
     if evidence.left_out_files:
-        looked += f"; {evidence.left_out_files} files that `install --slim` left out are not here"
+        size = f"{evidence.left_out_bytes / 1e6:.0f} MB"
+        looked += f"; `install --slim` left out {evidence.left_out_files} files ({size})"
     times = Counter(_key(package) for package in evidence.packages)
     twice = [f"{name} has {count} records" for (_, name), count in sorted(times.items()) if count > 1]
     return (

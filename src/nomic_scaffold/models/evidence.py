@@ -79,7 +79,8 @@ class EnvironmentEvidence(Boundary):
     left_out: tuple[str, ...] = ()
     """Patterns of files that an image build left out and recorded."""
     left_out_files: int = 0
-    """Number of files that are not there because of these patterns."""
+    """Number of files that were left out, as recorded."""
+    left_out_bytes: int = 0
 
 
 class WeightsEvidence(Boundary):

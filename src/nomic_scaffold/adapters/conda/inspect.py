@@ -88,8 +88,6 @@ def inspect(
     except OSError as error:
         return Unavailable(unavailable=f"can't read {error.filename}: {error.strerror}")
     without = left_out_of(top)
-    findings = examination.sorted_findings()
-    kept = tuple(f for f in findings if not _allowed(f, without))
     return EnvironmentEvidence(
         provider="conda",
         accelerator=prefix.accelerator.value,
@@ -99,9 +97,10 @@ def inspect(
         files=examination.files,
         compiled=examination.compiled,
         bytes_read=examination.bytes_read,
-        findings=kept,
-        left_out=without,
-        left_out_files=len(findings) - len(kept),
+        findings=tuple(f for f in examination.sorted_findings() if not _allowed(f, without.patterns)),
+        left_out=without.patterns,
+        left_out_files=without.files,
+        left_out_bytes=without.bytes,
     )
 
 
@@ -114,13 +113,14 @@ def _fetch(lacking: Sequence[LockedPackage], *, cache: Path, progress: Progress)
         progress.say(f"not fetched: {error.message}")
 
 
-def left_out_of(prefix: Path) -> tuple[str, ...]:
+def left_out_of(prefix: Path) -> left_out.LeftOut:
     """Read what an image build left out; only patterns of ours count, so that a forged record excuses nothing else."""
     try:
-        recorded = left_out.LeftOut.model_validate_json((prefix / left_out.NAME).read_bytes()).patterns
+        recorded = left_out.LeftOut.model_validate_json((prefix / left_out.NAME).read_bytes())
     except (OSError, ValueError):
-        return ()
-    return tuple(pattern for pattern in recorded if pattern in left_out.PATTERNS)
+        return left_out.LeftOut(patterns=(), files=0, bytes=0)
+    ours = tuple(pattern for pattern in recorded.patterns if pattern in left_out.PATTERNS)
+    return recorded.model_copy(update={"patterns": ours})
 
 
 def _allowed(finding: FileFinding, without: tuple[str, ...]) -> bool:

@@ -150,7 +150,7 @@ def _make(wanted: Wanted, prefix: Prefix, run: _Run) -> None:
         wheels=wheels,
         lock_digest=wanted.digest,
         checked=checked,
-        without=left_out_of(top),
+        without=left_out_of(top).patterns,
     )
     wrong = _fill(entries, wanted, finish, run, prefix, wheels, again=_troubled(evidence) if evidence else set())
     if wrong:  # what a look at sizes and times did not see
