@@ -30,6 +30,16 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("mypy")
+    # What runs without this tool, or beside it. Where torch is not installed, what is made of it has no type.
+    package = Path(session.create_tmp()) / "my_project"
+    shutil.rmtree(package, ignore_errors=True)
+    shutil.copytree("template/src/{{ package }}", package)
+    lenient = ["--allow-untyped-decorators", "--allow-subclassing-any", "--no-warn-return-any"]
+    beside = ["mypy", "--config-file=", "--strict", "--ignore-missing-imports", *lenient]
+    session.run(*beside, *(f"src/nomic_scaffold/_probe/{name}.py" for name in ("__main__", "cases", "watch")))
+    session.run(*beside, str(package))
+    scripts = sorted(str(path) for folder in ("tools", "benchmarks") for path in Path(folder).glob("[a-z]*.py"))
+    session.run(*beside, *scripts, env={"MYPYPATH": "src:benchmarks"})
     session.run("lint-imports", "--no-logo")
     session.run("zizmor", "--offline", "--quiet", ".github", "template/.github")
     session.run("check-jsonschema", "--builtin-schema", "vendor.github-workflows", *workflows())
@@ -40,7 +50,8 @@ def lint(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """`nox -s tests -- ARGUMENTS` passes them on to pytest; `-- -m network` is for machines with a network."""
     install(session, "test")
-    parallel = ["-n", str(min(4, os.cpu_count() or 1)), "--dist", "loadgroup"]
+    # By file, so that what a file's tests share is made once; in order, so that the short ones come last.
+    parallel = ["-n", str(min(4, os.cpu_count() or 1)), "--dist", "loadfile", "--no-loadscope-reorder"]
     session.run("pytest", *parallel, "-m", "not network and not docker", *session.posargs)
 
 

@@ -332,7 +332,7 @@ def _ratios(result: dict[str, Any]) -> list[str]:
     return [*ratios, f"- at {share:.0%} of the machine's limit (goal: 80 %)"]
 
 
-def _speed(tokens: int, seconds: float | None) -> str:
+def _speed(tokens: float, seconds: float | None) -> str:
     return "" if seconds is None else f"{tokens / seconds:,.0f}"
 
 

@@ -80,11 +80,30 @@ def contenders(root: Path, folder: Path, environ: dict[str, str]) -> dict[str, C
     pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--no-index", *wheels]
 
     def ours(prefix: Path) -> float:
-        command = [*TOOL, "--quiet", "install", "--provider", "conda", "--variant", "cpu", "--prefix", prefix]
+        command: list[str | Path] = [
+            *TOOL,
+            "--quiet",
+            "install",
+            "--provider",
+            "conda",
+            "--variant",
+            "cpu",
+            "--prefix",
+            prefix,
+        ]
         return run(command, environ=environ, cwd=root)
 
     def conda_lock(prefix: Path) -> float:
-        command = [sys.executable, "-m", "conda_lock", "install", "--conda", executable, "--prefix", prefix]
+        command: list[str | Path] = [
+            sys.executable,
+            "-m",
+            "conda_lock",
+            "install",
+            "--conda",
+            executable,
+            "--prefix",
+            prefix,
+        ]
         return run([*command, "conda-lock.yml"], environ=environ, cwd=root)
 
     def venv(prefix: Path) -> float:

@@ -289,8 +289,8 @@ def test_the_same_through_conda_lock(whole: Machine) -> None:
     assert whole.run("weights", "pull")[0] == ExitCode.OK
     assert embeds(whole, prefix)
     verify = ("verify", "--prefix", str(prefix), "--deep", "--format", "json")
-    code, out, err = whole.run(*verify, timeout=900)
-    assert code == ExitCode.OK, out + err
+    code, out, err = whole.run(*verify, "--only", "lock", "--only", "environment", "--only", "weights")
+    assert code == ExitCode.OK, out + err  # with the same files; their vectors are proven above
     shutil.rmtree(whole.home / "pkgs" / "wheels")
     code, out, _ = whole.run("--offline", *verify, "--only", "environment")
     assert code == ExitCode.UNAVAILABLE, "what pip put in is proven by the wheels, and they may not be fetched"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 INSIDE = Path(__file__).resolve().parents[1] / "inside"
-pytestmark = [pytest.mark.weights, pytest.mark.xdist_group("model")]
+pytestmark = pytest.mark.weights
 
 
 @pytest.mark.parametrize("file", ["test_gguf.py", "test_tokenizer.py", "test_embed.py", "test_nomic.py"])

@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PUBLISHED = ROOT / "tests" / "data" / "text-embeddings-inference.json"
-pytestmark = [pytest.mark.weights, pytest.mark.xdist_group("model")]
+pytestmark = pytest.mark.weights
 
 SCRIPT = """
 import base64, json, sys

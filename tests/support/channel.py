@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock
 
@@ -83,13 +84,13 @@ def locked(channel: Path, *specs: str, platform: Platform | None = None) -> tupl
         if (channel / subdir / "repodata.json").exists()
     ]
 
-    async def run() -> list[object]:
+    async def run() -> list[Any]:
         wanted = [MatchSpec(spec, strict=False) for spec in specs]
         found = await solve(wanted, data, virtual_packages=virtual)
         await asyncio.sleep(0.05)
         return list(found)
 
-    records = sorted(asyncio.run(run()), key=lambda r: r.name.normalized)  # type: ignore[attr-defined]
+    records = sorted(asyncio.run(run()), key=lambda r: r.name.normalized)
     return tuple(
         LockedPackage(
             name=r.name.normalized,
@@ -103,7 +104,7 @@ def locked(channel: Path, *specs: str, platform: Platform | None = None) -> tupl
             size=r.size,
             build=str(r.build),
         )
-        for r in records  # type: ignore[attr-defined]
+        for r in records
     )
 
 

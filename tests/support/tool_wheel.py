@@ -10,6 +10,7 @@ import venv
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 ROOT = Path(__file__).resolve().parents[2]
 OURS = ("nomic_scaffold", "_nomic_scaffold", "pip", "setuptools", "_virtualenv", "distutils-precedence")
@@ -17,10 +18,13 @@ OURS = ("nomic_scaffold", "_nomic_scaffold", "pip", "setuptools", "_virtualenv",
 
 @pytest.fixture(scope="session")
 def tool_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel of this repository, alone in its folder."""
-    folder = tmp_path_factory.mktemp("wheel")
+    """The wheel of this repository, alone in its folder; built once for all processes of a run."""
+    run = tmp_path_factory.getbasetemp()
+    folder = (run.parent if "PYTEST_XDIST_WORKER" in os.environ else run) / "tool-wheel"
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), str(ROOT)]
-    subprocess.run(command, check=True)
+    with FileLock(f"{folder}.lock"):
+        if not folder.exists():
+            subprocess.run(command, check=True)
     (built,) = folder.glob("*.whl")
     return built
 

@@ -12,6 +12,7 @@ import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from packaging.markers import default_environment
 from packaging.requirements import Requirement
@@ -92,7 +93,7 @@ class _Conversion:
         return self.archive.read(f"{self.dist_info}/{name}").decode()
 
     def _depends(self) -> list[str]:
-        environment = {**default_environment(), "extra": ""}
+        environment: dict[str, Any] = {**default_environment(), "extra": ""}
         wanted = (Requirement(line) for line in self.metadata.get_all("Requires-Dist") or [])
         return sorted({conda_spec(r) for r in wanted if r.marker is None or r.marker.evaluate(environment)})
 

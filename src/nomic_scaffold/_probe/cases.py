@@ -88,7 +88,7 @@ def _matrix(vectors: Any, caught: list[str]) -> dict[str, Any]:
 
     if not isinstance(vectors, np.ndarray):
         return {"shape": [], "dtype": type(vectors).__name__, "rows": [], "warnings": caught}
-    rows = vectors.astype("<f4") if vectors.ndim == 2 else []
+    rows: Any = vectors.astype("<f4") if vectors.ndim == 2 else []
     return {
         "shape": list(vectors.shape),
         "dtype": str(vectors.dtype),

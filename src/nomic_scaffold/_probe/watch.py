@@ -159,7 +159,7 @@ def _watch_multiprocessing(watcher: Watcher) -> None:
         watcher.start("fork_exec", [_name(program) for program in arguments[:1]])
         return original(arguments, *others)
 
-    _posixsubprocess.fork_exec = fork_exec  # type: ignore[attr-defined]
+    _posixsubprocess.fork_exec = fork_exec
 
 
 def _leave_network() -> bool:
@@ -194,17 +194,17 @@ def _unshare(flags: int) -> bool:
 def _native_attempts() -> int:
     """Count packets that found no route, in this network namespace; what Python tries never gets so far."""
     count = 0
-    for name, wanted in (("snmp", ("Ip", "OutNoRoutes")), ("snmp6", ("Ip6OutNoRoutes",))):
+    for name in ("snmp", "snmp6"):
         try:
             lines = Path("/proc/self/net", name).read_text().splitlines()
         except OSError:
             continue
         if name == "snmp6":
-            count += sum(int(line.split()[1]) for line in lines if line.split()[0] in wanted)
+            count += sum(int(line.split()[1]) for line in lines if line.split()[0] == "Ip6OutNoRoutes")
             continue
         rows = [line.split() for line in lines if line.startswith("Ip:")]
         if len(rows) == 2:
-            count += int(dict(zip(*rows, strict=True)).get(wanted[1], 0))
+            count += int(dict(zip(*rows, strict=True)).get("OutNoRoutes", 0))
     return count
 
 
