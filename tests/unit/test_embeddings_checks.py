@@ -246,6 +246,13 @@ class TestGolden:
         assert judge(synthetic.embeddings(), own=damaged)["EMB019"][0] is Status.UNKNOWN
 
 
+@pytest.mark.parametrize(("engine", "status"), [("fast", Status.FAIL), ("exact", Status.PASS)])
+def test_the_exact_engine_is_held_to_the_reference_too(engine: str, status: Status) -> None:
+    evidence = changed(synthetic.embeddings(), "reference:clustering", first_row(nudged(2.5e-7)))
+    assert judge(evidence.model_copy(update={"engine": engine}))["EMB015"][0] is status
+    assert "EMB015" not in judge(evidence.model_copy(update={"engine": "reference"}))
+
+
 class TestEnglish:
     def test_the_default_model_is_held_to_its_measured_margin_and_another_to_less(self) -> None:
         own = synthetic.golden()

@@ -128,8 +128,9 @@ EMB_ENGINES = declare(
     "EMB015",
     "two independent implementations agree",
     "The fast engine and transformers' own class run the same weights on this machine; their vectors must agree "
-    "within 2e-7 a component in float32 on oneDNN, elsewhere within the bars of the device and the type. A failure "
-    "means that one of them is wrong here: a broken kernel, a wrong build, or a device that computes wrongly.",
+    "within 2e-7 a component in float32 on oneDNN (the exact engine within 3e-7), elsewhere within the bars of the "
+    "device and the type. A failure means that one of them is wrong here: a broken kernel, a wrong build, or a device "
+    "that computes wrongly.",
 )
 EMB_RELATED = declare(
     "EMB016",

@@ -10,8 +10,11 @@ from nomic_scaffold.checks.codes import Code
 from nomic_scaffold.models.probe import GoldenText, Task
 from nomic_scaffold.models.report import CheckResult, Status
 
-ENGINES = 2e-7
-"""Largest difference of one component between the two engines in float32 on oneDNN; elsewhere the bars hold."""
+ENGINES = {"fast": 2e-7, "exact": 3e-7}
+"""Largest difference of one component from the reference engine, float32 on oneDNN; elsewhere the bars hold.
+
+The exact engine, which is held to AVX2, is 2.2e-7 off (tests/real/test_verify.py).
+"""
 PREFIX = 1e-3
 """Least 1 - cosine that another task makes; the pinned model's smallest is 0.05."""
 TRUNCATED = 1e-6
@@ -49,10 +52,11 @@ def alone(subject: Subject) -> CheckResult:
 def engines(subject: Subject) -> CheckResult:
     """Compare the fast engine with the reference engine."""
     worst, where, count = _worst(subject, "reference")
-    if subject.evidence.same_bits and subject.evidence.dtype == "float32":
+    bar = ENGINES.get(subject.evidence.engine)
+    if bar is not None and subject.evidence.same_bits and subject.evidence.dtype == "float32":
         at = f" ({where})" if where else ""
-        detail = f"largest difference of one component {worst:.1e}{at}; the bar is {ENGINES:.0e}"
-        return codes.EMB_ENGINES.result(Status.PASS if worst <= ENGINES else Status.FAIL, detail)
+        detail = f"largest difference of one component {worst:.1e}{at}; the bar is {bar:.0e}"
+        return codes.EMB_ENGINES.result(Status.PASS if worst <= bar else Status.FAIL, detail)
     return _verdict(codes.EMB_ENGINES, subject, worst=worst, where=where, count=count)
 
 
