@@ -24,6 +24,7 @@ VARIABLES = {
     "NOMIC_SCAFFOLD_STORE": "folder of the store of model files, shared by projects",
     "NOMIC_SCAFFOLD_PKGS": "folder of the cache of conda packages",
     "NOMIC_SCAFFOLD_WEIGHTS": "folder where a generated project's code finds its model file",
+    "NOMIC_SCAFFOLD_DEVICE": "what a generated project's code computes on where nobody says it: `cpu`, `cuda:1`, ...",
     "HF_ENDPOINT, HF_TOKEN": "another address of the model hub, and a token for it",
     "CI": "`true`: no question, no progress bar, never a silent re-lock",
     "GITHUB_ACTIONS": "`true`: `verify` also writes annotations",

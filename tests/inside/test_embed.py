@@ -65,6 +65,12 @@ def test_a_row_is_centred_then_cut_then_of_unit_length(fake: Fake):
     assert np.allclose(cut, whole[:64] / np.linalg.norm(whole[:64]), atol=1e-7)
 
 
+@pytest.mark.parametrize("kind", [np.int64, np.uint16])
+def test_numpys_whole_numbers_are_dimensions(fake: Fake, kind: type):
+    assert embed(["water"], runtime="fake", dimension=kind(256)).shape == (1, 256)
+    assert embed([], dimension=kind(64)).shape == (0, 64)
+
+
 def test_the_task_is_put_before_the_text(fake: Fake):
     rows = [embed(["water"], task=task, runtime="fake")[0] for task in embedding.TASKS]
     assert len(np.unique(rows, axis=0)) == 4
@@ -139,6 +145,8 @@ def test_a_text_that_cannot_be_embedded_is_named_by_its_index(fake: Fake, texts:
         ({"dimension": 63}, "dimension=63"),
         ({"dimension": 256.0}, "dimension=256.0"),
         ({"dimension": True}, "dimension=True"),
+        ({"dimension": np.int64(769)}, "dimension=np.int64(769)"),
+        ({"dimension": "256"}, "dimension='256'"),
         ({"unknown": "maybe"}, "unknown='maybe'"),
         ({"runtime": "onnx"}, "runtime='onnx'"),
         ({"runtime": "nomic", "device": "cuda"}, "nomic runtime has only"),
@@ -196,7 +204,36 @@ def test_progress_goes_to_stderr_on_request(fake: Fake, capfd: pytest.CaptureFix
     embed(["a", "b"], runtime="fake", progress=True)
     out, err = capfd.readouterr()
     assert out == ""
-    assert "2/2 texts" in err
+    assert re.findall(r"(\d+)/2 texts", err) == ["0", "2"]
+    assert err.endswith("\n")
+
+
+def test_progress_moves_while_few_texts_are_embedded(fake: Fake, capfd: pytest.CaptureFixture[str]):
+    texts = [f"text number {i}" for i in range(600)]
+    embed(texts, runtime="fake", progress=True)
+    listed = [int(n) for n in re.findall(r"(\d+)/600 texts", capfd.readouterr().err)]
+    assert listed == sorted(set(listed))
+    assert (listed[0], listed[-1]) == (0, 600)
+    assert len(listed) >= 6
+    embed(["word " * 5000] * 30, runtime="fake", truncate=True, progress=True)
+    assert capfd.readouterr().err.count("\r") >= 10  # long texts take long, however few they are
+
+
+def test_progress_over_a_generator_counts_without_a_total(fake: Fake, capfd: pytest.CaptureFixture[str]):
+    vectors = embed((f"text number {i}" for i in range(3000)), runtime="fake", progress=True)
+    err = capfd.readouterr().err
+    counts = [int(n) for n in re.findall(r"\rembedding (\d+) texts", err)]
+    assert counts == sorted(set(counts))
+    assert (counts[0], counts[-1]) == (0, 3000)
+    assert len(counts) >= 20
+    assert "/" not in err
+    assert vectors.tobytes() == embed((f"text number {i}" for i in range(3000)), runtime="fake").tobytes()
+
+
+def test_an_error_starts_on_a_line_of_its_own_under_the_bar(fake: Fake, capfd: pytest.CaptureFixture[str]):
+    with pytest.raises(TextError):
+        embed(["a"] * 200 + [""], runtime="fake", progress=True)
+    assert capfd.readouterr().err.endswith("192/201 texts\n")
 
 
 PROJECT = Path(embedding.__file__).resolve().parents[2]

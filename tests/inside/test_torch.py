@@ -13,7 +13,14 @@ import torch
 from my_project import embed, embedding, packed
 from my_project.gguf import open_weights
 from my_project.tokenizer import Encoded
-from my_project.torch_runtime import TorchRuntime, choose_operators, first_that_runs, full_precision
+from my_project.torch_runtime import (
+    TorchRuntime,
+    checked_device,
+    checked_dtype,
+    choose_operators,
+    first_that_runs,
+    full_precision,
+)
 from safetensors.numpy import save_file
 
 ROOT = Path(embedding.__file__).parents[2]
@@ -163,7 +170,8 @@ def test_the_model_is_loaded_once(fast: TorchRuntime):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"device": "tpu"}, "device='tpu' is unknown; use 'cpu', 'cuda' or 'mps'"),
+        ({"device": "tpu"}, "device='tpu' is unknown; use 'cpu', 'cuda', 'cuda:1' and so on, or 'mps'"),
+        ({"device": "cuda:"}, "device='cuda:' is unknown"),
         ({"dtype": "int8"}, "dtype='int8' is unknown; use one of float32"),
         ({"dtype": "tf32"}, "dtype='tf32' exists on device='cuda' only, not on 'cpu'"),
         ({"engine": "turbo"}, "engine='turbo' is unknown; use one of fast, reference"),
@@ -174,13 +182,44 @@ def test_what_does_not_exist_is_refused(arguments: dict[str, str], message: str)
         TorchRuntime(embedding._weights(), **arguments)
 
 
-@pytest.mark.parametrize("device", ["cuda", "mps"])
+@pytest.mark.parametrize("device", ["cuda", "cuda:77", "mps"])
 def test_a_device_that_is_not_there_is_refused_with_the_reason(device: str):
-    there = torch.cuda.is_available() if device == "cuda" else torch.backends.mps.is_available()
+    there = torch.backends.mps.is_available() if device == "mps" else device == "cuda" and torch.cuda.is_available()
     if there:
         pytest.skip("this machine has the device")
     with pytest.raises(ValueError, match=f"device='{device}' can't be used: torch .*; use device='cpu'"):
         TorchRuntime(embedding._weights(), device=device)
+
+
+def test_the_device_of_the_environment_is_taken_where_none_is_named(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("NOMIC_SCAFFOLD_DEVICE", "tpu")
+    with pytest.raises(ValueError, match="device='tpu' is unknown"):
+        TorchRuntime(embedding._weights())
+    assert checked_device("cpu") == "cpu"
+
+
+@pytest.mark.parametrize("device", ["cuda", "cuda:1"])
+def test_on_a_gpu_torch_multiplies_and_tf32_exists(device: str):
+    operators, why = choose_operators(device, torch.float32)
+    assert (operators.name, why) == ("plain", f"{device} has matrix products of its own")
+    assert checked_dtype("tf32", device) == "tf32"
+
+
+@pytest.mark.skipif(not hasattr(torch.backends.cuda.matmul, "allow_tf32"), reason="this torch has no such setting")
+@pytest.mark.parametrize("before", [False, True])
+def test_tf32_is_off_unless_asked_for_and_put_back(before: bool):
+    """The setting can be read and written without a GPU, and it is what the GPU's products go by."""
+    matmul = torch.backends.cuda.matmul
+    kept, matmul.allow_tf32 = matmul.allow_tf32, before
+    try:
+        with full_precision():
+            assert not matmul.allow_tf32
+        assert matmul.allow_tf32 == before
+        with full_precision(tf32=True):
+            assert matmul.allow_tf32
+        assert matmul.allow_tf32 == before
+    finally:
+        matmul.allow_tf32 = kept
 
 
 class Broken:

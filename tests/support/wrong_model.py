@@ -116,7 +116,11 @@ def out_of_order(items: list[dict[str, str]], found: dict[str, np.ndarray]) -> d
 
 
 def _blocks(levels: int) -> Callable[[torch.Tensor], torch.Tensor]:
-    """Quantise like llama.cpp's Q8_0 and Q4_0: blocks of 32 with one float16 scale."""
+    """Round as llama.cpp's blocks of Q8_0 and Q4_0 do: 32 values in whole steps of one float16 scale.
+
+    No quantised file is read or written: the official weights go through the rounding, and stay float32. Q4_0 here has
+    the same steps up and down, -7 to 7, where llama.cpp takes -8 to 7 by the sign of the largest value.
+    """
 
     def quantise(tensor: torch.Tensor) -> torch.Tensor:
         blocks = tensor.reshape(-1, 32)

@@ -81,6 +81,11 @@ def test_no_jinja_is_left(render: Render, answers: dict[str, object]) -> None:
         assert not re.search(r"(?<!\$)\{\{|\{%", raw.decode()), name
 
 
+def test_the_fast_engine_is_one_module_that_can_be_read_at_a_sitting(default_project: Path) -> None:
+    text = (default_project / "src" / "my_project" / "packed.py").read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 200
+
+
 def test_strange_texts_come_through_whole(render: Render) -> None:
     said = "He said \"hi\" \\ {{ x }} # : é 我 😀 <b> 'q'"
     project = render(name=said, description=said, author=said)

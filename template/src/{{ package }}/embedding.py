@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import operator
 import os
 import sys
 import threading
 import tomllib
 import warnings
-from collections.abc import Iterable, Iterator, Sequence, Sized
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -31,8 +33,8 @@ TASKS: tuple[Task, ...] = ("search_query", "search_document", "classification", 
 DIMENSION, SMALLEST_DIMENSION = 768, 64
 UNREADABLE = 1 / 3
 """Share of [UNK] tokens above which the model can't read a text."""
-_WINDOW_TEXTS, _WINDOW_CHARACTERS = 1024, 1_000_000
-"""How much is held in memory at a time."""
+_WINDOW, _SHOWN_WINDOW = (1024, 1_000_000), (64, 50_000)
+"""Texts and characters that are held in memory at a time, without and with a progress bar: seconds of work."""
 
 
 class ModelFileError(RuntimeError):
@@ -90,6 +92,7 @@ def embed(
     `texts` may be a generator; it is read as it is needed. `task` sets the prefix: use `search_query` for what is
     looked for and `search_document` for what is found. `dimension` may be 64 to 768. The runtime is torch where it is
     installed, else the nomic client; `device`, `dtype` and `engine` (`fast`, `reference`, `exact`) are torch's.
+    `progress` draws a bar on stderr; where a text's bits don't depend on its batch, it changes no bit.
 
     A text longer than the runtime reads is refused unless `truncate`. A text of which more than a third of the tokens
     is unknown to the model raises UnreadableWarning, once per call; `unknown="error"` refuses it.
@@ -97,23 +100,20 @@ def embed(
     _check_arguments(texts, task, dimension, unknown)
     blocks, done = [], 0
     unreadable, first = 0, ""
-    total = len(texts) if isinstance(texts, Sized) else None
-    for window in _windows(texts):
-        model = open_runtime(runtime, device=device, dtype=dtype, engine=engine)
-        encoded = encode(_tokenizer(), _checked(window, done), task)
-        for index, text in enumerate(encoded, done):
-            if text.unknown_share > UNREADABLE:
-                reason = f"can't be read by this model: {text.unknown_share:.0%} of its tokens are unknown"
-                if unknown == "error":
-                    raise TextError(index, reason)
-                first = first or f"texts[{index}] {reason}"
-                unreadable += 1
-        blocks.append(_finish(model.pool(_fitted(encoded, done, model, truncate)), dimension))
-        done += len(window)
-        if progress:
-            _draw(done, total)
-    if progress:
-        print(file=sys.stderr)
+    with _progress(progress, texts) as show:
+        for window in _windows(texts, *(_SHOWN_WINDOW if progress else _WINDOW)):
+            model = open_runtime(runtime, device=device, dtype=dtype, engine=engine)
+            encoded = encode(_tokenizer(), _checked(window, done), task)
+            for index, text in enumerate(encoded, done):
+                if text.unknown_share > UNREADABLE:
+                    reason = f"can't be read by this model: {text.unknown_share:.0%} of its tokens are unknown"
+                    if unknown == "error":
+                        raise TextError(index, reason)
+                    first = first or f"texts[{index}] {reason}"
+                    unreadable += 1
+            blocks.append(_finish(model.pool(_fitted(encoded, done, model, truncate)), dimension))
+            done += len(window)
+            show(done)
     if unreadable and unknown == "warn":
         more = f" (and {unreadable - 1} more)" if unreadable > 1 else ""
         warnings.warn(first + more, UnreadableWarning, stacklevel=2)
@@ -129,7 +129,7 @@ def count_tokens(texts: Iterable[str], *, task: Task = "search_document") -> lis
 def unknown_share(texts: Iterable[str]) -> float:
     """Give the share of all tokens of `texts` that the model doesn't know: 0 is readable, 1 is not at all."""
     unknown = tokens = 0
-    for window in _windows(texts):
+    for window in _windows(texts, *_WINDOW):
         for text in encode(_tokenizer(), window, TASKS[0]):
             own = text.ids[text.start : -1]
             unknown += own.count(UNKNOWN)
@@ -181,19 +181,23 @@ def _check_arguments(texts: object, task: str, dimension: int, unknown: str) -> 
         raise TypeError("texts is a single str; pass a list of texts: embed([text])")
     if task not in TASKS:
         raise ValueError(f"task={task!r} is unknown; use one of {', '.join(TASKS)}")
-    if not isinstance(dimension, int) or not SMALLEST_DIMENSION <= dimension <= DIMENSION:
+    try:
+        whole = operator.index(dimension)  # numpy's integers are whole numbers too
+    except TypeError:
+        whole = 0
+    if not SMALLEST_DIMENSION <= whole <= DIMENSION:
         raise ValueError(f"dimension={dimension!r} must be a whole number from {SMALLEST_DIMENSION} to {DIMENSION}")
     if unknown not in ("warn", "error", "ignore"):
         raise ValueError(f"unknown={unknown!r} must be 'warn', 'error' or 'ignore'")
 
 
-def _windows(texts: Iterable[str]) -> Iterator[list[str]]:
+def _windows(texts: Iterable[str], most_texts: int, most_characters: int) -> Iterator[list[str]]:
     window: list[str] = []
     characters = 0
     for text in texts:
         window.append(text)
         characters += len(text) if isinstance(text, str) else 0
-        if len(window) == _WINDOW_TEXTS or characters >= _WINDOW_CHARACTERS:
+        if len(window) == most_texts or characters >= most_characters:
             yield window
             window, characters = [], 0
     if window:
@@ -237,10 +241,23 @@ def _finish(pooled: NDArray[np.float32], dimension: int) -> NDArray[np.float32]:
     return rows.astype(np.float32)
 
 
-def _draw(done: int, total: int | None) -> None:
-    bar = "" if not total else "#" * (30 * done // total)
-    count = f"{done}" if total is None else f"[{bar:<30}] {done}/{total}"
-    print(f"\rembedding {count} texts", end="", file=sys.stderr, flush=True)
+@contextmanager
+def _progress(shown: bool, texts: Iterable[str]) -> Iterator[Callable[[int], None]]:
+    """Draw on stderr how many texts are done, from 0 on; whatever happens, what is printed next has its own line."""
+    total = len(texts) if isinstance(texts, Sized) else None
+
+    def draw(done: int) -> None:
+        count = str(done) if total is None else f"[{'#' * (30 * done // max(total, 1)):<30}] {done}/{total}"
+        print(f"\rembedding {count} texts", end="", file=sys.stderr, flush=True)
+
+    if not shown:
+        yield lambda _: None
+        return
+    draw(0)
+    try:
+        yield draw
+    finally:
+        print(file=sys.stderr)
 
 
 @cache

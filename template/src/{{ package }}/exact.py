@@ -17,7 +17,10 @@ class ExactError(RuntimeError):
 
 
 def pin() -> None:
-    """Hold torch and oneDNN to AVX2; raises ExactError when torch is already loaded without that."""
+    """Hold torch and oneDNN to AVX2; raises ExactError when torch is already loaded without that.
+
+    It holds the whole process: every engine, and whatever else uses torch there, computes with AVX2 from then on.
+    """
     missing = {name: value for name, value in SETTINGS.items() if os.environ.get(name, "").upper() != value.upper()}
     if missing and "torch" in sys.modules:
         wanted = " ".join(f"{name}={value}" for name, value in SETTINGS.items())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -50,7 +51,7 @@ class TorchRuntime:
     ) -> None:
         """Load the model.
 
-        `device`: `cpu`, `cuda` or `mps`; without it NOMIC_SCAFFOLD_DEVICE, else the CPU. `dtype`: one of DTYPES,
+        `device`: `cpu`, `cuda`, `cuda:1` and so on, or `mps`; without it NOMIC_SCAFFOLD_DEVICE, else the CPU. `dtype`: one of DTYPES,
         without it float32. `engine`: one of ENGINES; without it the fast one, or the reference one where that can't
         run.
         """
@@ -124,16 +125,17 @@ def checked_device(device: str) -> str:
     """Give the device back if this torch can use it; raises ValueError that says what is missing."""
     if device == "cpu":
         return device
-    if device == "cuda":
-        if torch.cuda.is_available():
+    if gpu := re.fullmatch(r"cuda(?::(\d+))?", device):
+        count = torch.cuda.device_count()
+        if int(gpu[1] or 0) < count:
             return device
-        lack = "is built without CUDA" if torch.version.cuda is None else "sees no NVIDIA GPU"
+        lack = f"sees {count} NVIDIA GPUs" if torch.version.cuda else "is built without CUDA"
     elif device == "mps":
         if torch.backends.mps.is_available():
             return device
         lack = "has no Metal (MPS) here"
     else:
-        raise ValueError(f"device={device!r} is unknown; use 'cpu', 'cuda' or 'mps'")
+        raise ValueError(f"device={device!r} is unknown; use 'cpu', 'cuda', 'cuda:1' and so on, or 'mps'")
     raise ValueError(f"device={device!r} can't be used: torch {torch.__version__} {lack}; use device='cpu'")
 
 
@@ -141,7 +143,7 @@ def checked_dtype(dtype: str, device: str) -> str:
     """Give the number type back if the device has it; raises ValueError otherwise."""
     if dtype not in DTYPES:
         raise ValueError(f"dtype={dtype!r} is unknown; use one of {', '.join(DTYPES)}")
-    if dtype == "tf32" and device != "cuda":
+    if dtype == "tf32" and device.partition(":")[0] != "cuda":
         raise ValueError(f"dtype='tf32' exists on device='cuda' only, not on {device!r}; use dtype='float32'")
     return dtype
 
