@@ -8,6 +8,7 @@ import pytest
 
 from benchmarks._tables import write_between_markers
 
+DOCS = Path(__file__).resolve().parents[2] / "docs" / "explanation"
 PAGE = "# Speed\n\n<!-- benchmark: lock -->\nold\n<!-- end of benchmark: lock -->\n\nThe rest.\n"
 
 
@@ -25,3 +26,11 @@ def test_a_page_without_a_marker_is_an_error_and_stays_as_it_was(tmp_path: Path,
     with pytest.raises(ValueError, match="lacks the line"):
         write_between_markers(page, "lock", "new")
     assert page.read_text() == PAGE.replace(gone, "")
+
+
+@pytest.mark.parametrize(("page", "name"), [("lock-format.md", "lock")])
+def test_the_pages_have_a_place_for_their_tables(tmp_path: Path, page: str, name: str) -> None:
+    copy = tmp_path / page
+    copy.write_text((DOCS / page).read_text(encoding="utf-8"), encoding="utf-8")
+    write_between_markers(copy, name, "| measured |")
+    assert "| measured |" in copy.read_text(encoding="utf-8")

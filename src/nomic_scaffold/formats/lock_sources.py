@@ -23,7 +23,7 @@ def environment(inputs: Sequence[LockInputs]) -> str:
     conda-lock lets a later file's line for a package replace an earlier one's. Raises InputError for a requirement
     that can't be written as `name version build`.
     """
-    lines = {item.platform: _joined(item) for item in inputs}
+    lines = {item.platform: joined(item) for item in inputs}
     everywhere = set.intersection(*(set(of) for of in lines.values()))
     rows = [_row(line, None) for line in sorted(everywhere)]
     rows += [
@@ -64,7 +64,8 @@ def split_spec(text: str) -> tuple[str, str, str] | None:
     return name, "" if version == "*" else version, "" if build.strip() == "*" else build.strip()
 
 
-def _joined(inputs: LockInputs) -> tuple[str, ...]:
+def joined(inputs: LockInputs) -> tuple[str, ...]:
+    """Write each package that the variant asks for in one line with what environment.yml asks of it."""
     of_variant = [item for item in inputs.requirements if item.file != "environment.yml"]
     others = [item for item in inputs.requirements if item.file == "environment.yml"]
     parts = {id(item): split_spec(item.text) for item in inputs.requirements}

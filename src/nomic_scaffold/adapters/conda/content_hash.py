@@ -1,4 +1,7 @@
-"""conda-lock's own content hashes, from its own library: `conda-lock lock --check-input-hash` compares these."""
+"""conda-lock's own content hashes, from its own library: `conda-lock lock --check-input-hash` compares these.
+
+Asked only for what formats/content_hash.py does not hash by itself.
+"""
 
 from __future__ import annotations
 
@@ -6,21 +9,11 @@ import logging
 import shutil
 import tempfile
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 from nomic_scaffold.errors import InputError
+from nomic_scaffold.formats.content_hash import ContentHashes
 from nomic_scaffold.models.variant import Platform
-
-
-@dataclass(frozen=True, kw_only=True)
-class ContentHashes:
-    """The hashes per platform, with the pip section and as if there were none."""
-
-    whole: dict[Platform, str]
-    conda_only: dict[Platform, str]
-    channels: tuple[dict[str, object], ...]
-    """As the metadata of a lock holds them; `${NAME}` in an address stays unfilled."""
 
 
 def content_hashes(

@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from nomic_scaffold.adapters import lock_files
-from nomic_scaffold.adapters.conda.content_hash import ContentHashes
 from nomic_scaffold.formats import conda_lock, explicit, lock_inputs, lock_sizes
 from nomic_scaffold.formats.conda_lock import LockText
+from nomic_scaffold.formats.content_hash import ContentHashes
 from nomic_scaffold.models.lock import SIZES_PATH, LockedPackage, LockInputs, LockPaths, LockRecord
 from nomic_scaffold.models.variant import Accelerator, Platform
 from nomic_scaffold.workflows.lock.plan import OldLock, Variant

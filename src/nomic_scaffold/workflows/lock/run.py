@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from nomic_scaffold.adapters import lock_files
 from nomic_scaffold.adapters.lock_files import accelerators, read_inputs, sources
 from nomic_scaffold.errors import InputError
+from nomic_scaffold.formats.content_hash import ContentHashes, plain
 from nomic_scaffold.formats.environment_yml import NAME as ENVIRONMENT
 from nomic_scaffold.formats.lock_check import line_with
 from nomic_scaffold.formats.lock_inputs import SCAFFOLD, pypi
@@ -20,9 +20,6 @@ from nomic_scaffold.models.variant import Accelerator
 from nomic_scaffold.workflows.lock.from_index import pip_sections, pylock
 from nomic_scaffold.workflows.lock.plan import OldLock, Variant, named, plan, read_old
 from nomic_scaffold.workflows.lock.wanted import LockedVariant, LockResult, Wanted
-
-if TYPE_CHECKING:
-    from nomic_scaffold.adapters.conda.content_hash import ContentHashes
 
 
 def lock(root: Path, wanted: Wanted, *, progress: Progress) -> LockResult:
@@ -113,14 +110,18 @@ def _locks(
 def _hashes(
     root: Path, inputs: Sequence[LockInputs], accelerator: Accelerator, derived: Mapping[str, str]
 ) -> ContentHashes:
+    of_it = [item for item in inputs if item.accelerator is accelerator]
+    environment = lock_files.read_text(root / ENVIRONMENT)
+    if found := plain(of_it, environment):
+        return found
     from nomic_scaffold.adapters.conda.content_hash import content_hashes
 
     paths = LockPaths(accelerator=accelerator)
     return content_hashes(
-        lock_files.read_text(root / ENVIRONMENT),
+        environment,
         derived[paths.environment],
         derived[paths.virtual_packages],
-        platforms=[item.platform for item in inputs if item.accelerator is accelerator],
+        platforms=[item.platform for item in of_it],
     )
 
 
