@@ -88,7 +88,11 @@ def command(
     if explain:
         answer["wants"] = {name: [asdict(need) for need in wanted] for name, wanted in choice.wants.items()}
         for name, wanted in choice.wants.items():
-            progress.say(f"{name} wants: " + "; ".join(map(str, wanted)))
+            progress.say(f"{name} wants: " + ("; ".join(map(str, wanted)) or "nothing special"))
+        refusal = choice.refusal
+        answer["refusal"] = {"message": refusal.message, "hint": refusal.hint} if refusal else None
+        if refusal:
+            progress.say(f"install would refuse: {refusal.message}; {refusal.hint}")
     else:
         made = workflow.install(
             root, spec, choice, fresh=fresh, offline=options.offline, progress=progress, deep=deep, copy=copy

@@ -11,13 +11,13 @@ from typing import Literal
 
 from nomic_scaffold.adapters import lock_files, project, reach
 from nomic_scaffold.checks.machine import Need, needs
-from nomic_scaffold.errors import InputError, StaleLockError, UnavailableError, UsageError
+from nomic_scaffold.errors import InputError, ScaffoldError, StaleLockError, UnavailableError, UsageError
 from nomic_scaffold.formats import environment_yml, lock_check, lock_inputs, pylock
 from nomic_scaffold.models.lock import LockedPackage, LockPaths, PypiLock
 from nomic_scaffold.models.prefix import Prefix, Provider
 from nomic_scaffold.models.progress import Progress
 from nomic_scaffold.models.spec import ProjectSpec
-from nomic_scaffold.models.variant import Accelerator, Platform
+from nomic_scaffold.models.variant import Accelerator, Platform, VirtualPackage
 
 CONDA_LOCK = "conda-lock.yml"
 
@@ -34,7 +34,18 @@ class Choice:
     variant_reason: str = ""
     """Why this variant; a sentence, for conda."""
     wants: dict[str, tuple[Need, ...]] = field(default_factory=dict)
-    """Variant id, e.g. `linux-64-cuda` -> what it wants of this machine."""
+    """Variant id, e.g. `linux-64-cuda` -> what it wants of this machine; all variants where none is for it."""
+    refusal: ScaffoldError | None = None
+    """Why `install` will not make it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """What a machine is to conda."""
+
+    platform: str
+    """e.g. `linux-64`; may be one that nothing is locked for."""
+    has: tuple[VirtualPackage, ...]
 
 
 def choose(
@@ -46,26 +57,35 @@ def choose(
     destination: Path | None,
     offline: bool,
     ask: Callable[[ProjectSpec], str | None] | None = None,
+    machine: Machine | None = None,
 ) -> Choice:
-    """Decide what `install` makes on this machine. `ask` says None when a conda channel answers, else why not."""
+    """Decide what `install` makes on `machine` (this one), and whether it will.
+
+    `ask` says None when a conda channel answers, else why not.
+    """
     chosen, why = _provider(root, spec, provider=provider, offline=offline, ask=ask or ask_channels)
     if chosen == "pypi" and variant == Accelerator.CUDA:
         raise UsageError("the pypi provider has no CUDA variant", hint="leave out --variant, or use --provider conda")
-    if chosen == "conda":
-        accelerator, because, wants = _variant(spec, variant)
+    machine = machine or _this_machine()
+    here = [v for v in spec.variants if v.platform == machine.platform]
+    wants = {v.id: needs(v.virtual_packages, machine.has) for v in here or spec.variants}
+    if chosen == "pypi":
         return Choice(
             provider=chosen,
-            accelerator=accelerator,
-            destination=destination or project.environment_path(root, accelerator),
+            accelerator=Accelerator.CPU,
+            destination=destination or project.environment_path(root, chosen),
             reasons=(why,),
-            variant_reason=because,
             wants=wants,
         )
+    accelerator, because = _variant(machine.platform, [v.accelerator for v in here], variant, wants)
     return Choice(
         provider=chosen,
-        accelerator=Accelerator.CPU,
-        destination=destination or project.environment_path(root, chosen),
+        accelerator=accelerator,
+        destination=destination or project.environment_path(root, accelerator),
         reasons=(why,),
+        variant_reason=because,
+        wants=wants,
+        refusal=_refusal(spec, machine.platform, [v.accelerator for v in here], accelerator, wants),
     )
 
 
@@ -84,8 +104,11 @@ def install(
 
     For conda, `deep` reads every byte to see that, and `copy` makes no hard links into the cache.
 
-    Raises StaleLockError when the lock no longer matches its inputs: `install` never resolves by itself.
+    Raises the choice's refusal, and StaleLockError when the lock no longer matches its inputs: `install` never resolves
+    by itself.
     """
+    if choice.refusal is not None:
+        raise choice.refusal
     if choice.provider == "conda":
         return _conda(root, spec, choice, fresh=fresh, offline=offline, progress=progress, deep=deep, copy=copy)
     from nomic_scaffold.adapters import pypi
@@ -143,42 +166,67 @@ def _provider(
     return "pypi", f"pypi, because no conda channel answers ({why})."
 
 
-def _variant(
-    spec: ProjectSpec, asked: Literal["auto"] | Accelerator
-) -> tuple[Accelerator, str, dict[str, tuple[Need, ...]]]:
-    """Choose CPU or CUDA for this machine; raises UsageError when no lock is for this platform, or not for `asked`."""
+def _this_machine() -> Machine:
     from nomic_scaffold.adapters.conda import virtual
 
-    platform, found = virtual.platform(), virtual.virtual_packages()
-    here = {v.accelerator: v for v in spec.variants if v.platform == platform}
-    if not here:
-        named = ", ".join(sorted({v.platform for v in spec.variants}))
-        raise UsageError(
-            f"scaffold.toml has no variant for {platform}, only for {named}",
-            hint=f'add "{platform}" to platforms in scaffold.toml, then: nomic-scaffold lock',
-        )
-    wants = {variant.id: needs(variant.virtual_packages, found) for variant in here.values()}
+    return Machine(platform=virtual.subdir(), has=virtual.virtual_packages())
+
+
+def _variant(
+    platform: str,
+    here: Sequence[Accelerator],
+    asked: Literal["auto"] | Accelerator,
+    wants: Mapping[str, Sequence[Need]],
+) -> tuple[Accelerator, str]:
+    """Choose CPU or CUDA, and say why."""
     if asked != "auto":
-        if asked not in here:
-            raise UsageError(
-                f"scaffold.toml has no {asked} variant for {platform}", hint="nomic-scaffold install --variant auto"
-            )
-        return asked, f"variant {asked}, as you asked.", wants
+        return asked, f"variant {asked}, as you asked."
     if Accelerator.CUDA not in here:
-        return Accelerator.CPU, f"variant cpu: scaffold.toml has no cuda variant for {platform}.", wants
-    unmet = [need for need in wants[here[Accelerator.CUDA].id] if not need.met]
+        return Accelerator.CPU, f"variant cpu: scaffold.toml has no cuda variant for {platform}."
+    unmet = [need for need in wants[f"{platform}-cuda"] if not need.met]
     if not unmet:
-        cuda = next((need for need in wants[here[Accelerator.CUDA].id] if need.name == "__cuda"), None)
+        cuda = next((need for need in wants[f"{platform}-cuda"] if need.name == "__cuda"), None)
         why = (
             f"the NVIDIA driver here has CUDA {cuda.has}, {cuda.wants} is enough" if cuda else "this machine has it all"
         )
-        return Accelerator.CUDA, f"variant cuda: {why}.", wants
+        return Accelerator.CUDA, f"variant cuda: {why}."
     if Accelerator.CPU not in here:
-        raise UnavailableError(
-            f"the only variant for {platform} is cuda, and this machine lacks: {unmet[0]}",
-            hint="update the driver, or add a cpu variant to scaffold.toml and run: nomic-scaffold lock",
+        return Accelerator.CUDA, f"variant cuda, the only one for {platform}."
+    return Accelerator.CPU, f"variant cpu; cuda wants {unmet[0]}."
+
+
+def _refusal(
+    spec: ProjectSpec,
+    platform: str,
+    here: Sequence[Accelerator],
+    accelerator: Accelerator,
+    wants: Mapping[str, Sequence[Need]],
+) -> ScaffoldError | None:
+    """Say why a variant can't be installed on a machine; None when it can."""
+    if platform not in set(Platform):
+        return UsageError(
+            f"this machine is {platform}; environments are for {', '.join(Platform)}",
+            hint="nomic-scaffold install --provider pypi",
         )
-    return Accelerator.CPU, f"variant cpu; cuda wants {unmet[0]}.", wants
+    if not here:
+        named = ", ".join(sorted({v.platform for v in spec.variants}))
+        return UsageError(
+            f"scaffold.toml has no variant for {platform}, only for {named}",
+            hint=f'add "{platform}" to platforms in scaffold.toml, then: nomic-scaffold lock',
+        )
+    if accelerator not in here:
+        return UsageError(
+            f"scaffold.toml has no {accelerator} variant for {platform}", hint="nomic-scaffold install --variant auto"
+        )
+    unmet = [need for need in wants[f"{platform}-{accelerator}"] if not need.met]
+    if not unmet:
+        return None
+    return UnavailableError(
+        f"this machine can't run {platform}-{accelerator}: it wants {unmet[0]}",
+        hint="update the driver, or add a cpu variant to scaffold.toml and run: nomic-scaffold lock"
+        if accelerator is Accelerator.CUDA and Accelerator.CPU not in here
+        else "nomic-scaffold install --explain",
+    )
 
 
 def _conda(
@@ -200,12 +248,6 @@ def _conda(
     from nomic_scaffold.adapters.conda.wheels import Wheels
 
     platform = virtual.platform()
-    unmet = [need for need in choice.wants.get(f"{platform}-{choice.accelerator}", ()) if not need.met]
-    if unmet:
-        raise UnavailableError(
-            f"this machine can't run {platform}-{choice.accelerator}: it wants {unmet[0]}",
-            hint="nomic-scaffold install --explain",
-        )
 
     def pip_part(prefix: Prefix, packages: Sequence[LockedPackage], wheels: Mapping[str, Path]) -> None:
         from nomic_scaffold.adapters.pypi.into_conda import install_into

@@ -6,11 +6,16 @@ from nomic_scaffold.errors import UsageError
 from nomic_scaffold.models.variant import Platform, VirtualPackage
 
 
-def platform() -> Platform:
-    """Give this machine's platform; raises UsageError for one that pytorch is not built for."""
+def subdir() -> str:
+    """Give conda's name of this machine's platform, whatever it is."""
     from rattler import Subdir
 
-    name = str(Subdir.current())
+    return str(Subdir.current())
+
+
+def platform() -> Platform:
+    """Give this machine's platform; raises UsageError for one that pytorch is not built for."""
+    name = subdir()
     try:
         return Platform(name)
     except ValueError as error:
