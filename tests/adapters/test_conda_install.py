@@ -248,7 +248,7 @@ def test_a_damaged_archive_is_fetched_again(bench: Bench, channel: Served) -> No
     shutil.rmtree(bench.prefix)
     archive = next((bench.cache / "archives").glob("*/libtiny-*.conda"))
     rewrite(archive, lambda d: d[:100] + b"?" + d[101:])
-    (bench.cache / "libtiny-1.2.3-h1_0/lib/libtiny.so.1.2.3").write_bytes(b"")
+    (bench.cached("libtiny") / "lib/libtiny.so.1.2.3").write_bytes(b"")
     asked = len(channel.requests)
     bench.install()
     assert [request.path for request in channel.requests[asked:]] == [f"/{HERE}/libtiny-1.2.3-h1_0.conda"]

@@ -105,9 +105,9 @@ def test_a_record_changed_with_its_file_hides_nothing(bench: Bench) -> None:
     records = [(record.path, record.package) for record in read_records(bench.prefix)[0]]
     signatures.write(bench.prefix, noted, lock_digest="0" * 64, records=records, pip=note.pip)
     assert bench.findings(deep=False) == {}, "forged well enough for a quick look"
-    cached = bench.cache / "tiny-data-2.0-0" / name
+    cached = bench.cached("tiny-data") / name
     assert cached.read_bytes() == path.read_bytes()
-    listed = bench.cache / "tiny-data-2.0-0/info/paths.json"
+    listed = bench.cached("tiny-data") / "info/paths.json"
     paths = json.loads(listed.read_text())
     next(e for e in paths["paths"] if e["_path"] == name)["sha256"] = digest
     listed.write_text(json.dumps(paths))
@@ -162,7 +162,7 @@ def test_what_is_forged_in_a_manifest_and_the_prefix_is_found(bench: Bench, what
 def test_an_original_forged_in_the_cache_is_not_believed(bench: Bench) -> None:
     """What a file with the prefix in it must be is computed from the package's own file: that must be right itself."""
     name = "etc/tiny/tiny.conf"
-    for place in (bench.prefix / name, bench.cache / "libtiny-1.2.3-h1_0" / name):
+    for place in (bench.prefix / name, bench.cached("libtiny") / name):
         rewrite(place, lambda data: data.replace(b"lib64", b"lib63"))
     assert bench.findings(deep=True) == {name: "changed"}
 
@@ -349,9 +349,7 @@ def test_files_of_a_python_whose_archive_is_gone_are_still_placed(bench: Bench) 
 
 
 def test_the_proof_needs_no_unpacked_packages(bench: Bench) -> None:
-    for folder in bench.cache.glob("*-*-*"):
-        if folder.is_dir():
-            shutil.rmtree(folder)
+    shutil.rmtree(bench.cache / "unpacked")
     assert bench.troubles(deep=True) == {}
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import atexit
 import shutil
 import sys
+import threading
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,7 +22,7 @@ from nomic_scaffold.checks.environment_conda import check_conda_environment
 from nomic_scaffold.models.evidence import EnvironmentEvidence, FileFinding
 from nomic_scaffold.models.lock import LockedPackage
 from nomic_scaffold.models.prefix import Prefix
-from nomic_scaffold.models.progress import Silent
+from nomic_scaffold.models.progress import Silent, Unit
 from nomic_scaffold.models.report import Status
 from nomic_scaffold.models.variant import Accelerator, Platform
 from tests.support.conda_package import HERE
@@ -35,13 +37,36 @@ IMPATIENT = Patience(pauses=(0.05, 0.05, 0.1))
 
 
 @dataclass
+class Measured:
+    """A meter that remembers how far it got."""
+
+    total: int | None
+    unit: Unit
+    seen: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock, compare=False, repr=False)
+
+    def advance(self, amount: int) -> None:
+        with self.lock:
+            self.seen += amount
+
+    def resize(self, total: int | None) -> None:
+        self.total = total
+
+
+@dataclass
 class Said(Silent):
     """Progress that remembers what was said."""
 
     words: list[str] = field(default_factory=list)
 
+    meters: dict[str, Measured] = field(default_factory=dict)
+
     def say(self, message: str) -> None:
         self.words.append(message)
+
+    def meter(self, label: str, *, total: int | None, unit: Unit) -> AbstractContextManager[Measured]:
+        self.meters[label] = Measured(total, unit)
+        return nullcontext(self.meters[label])
 
 
 @dataclass
@@ -61,7 +86,7 @@ class Bench:
 
     def cached(self, name: str) -> Path:
         """Say where a package is unpacked in the cache."""
-        return next(p.parent.parent for p in self.cache.glob(f"{name}-*/info/index.json"))
+        return next(p.parent.parent for p in self.cache.glob(f"unpacked/*/{name}-*/info/index.json"))
 
     def wanted(self, packages: tuple[LockedPackage, ...] | None = None) -> Wanted:
         return Wanted(
@@ -81,9 +106,11 @@ class Bench:
         pip: PipPart | None = None,
         bring: Bring | None = None,
         prefix: Path | None = None,
+        patience: Patience = IMPATIENT,
+        said: Said | None = None,
     ) -> list[str]:
         """Install, and give what was said."""
-        said = Said()
+        said = said or Said()
         install(
             self.wanted(packages),
             prefix or self.prefix,
@@ -95,7 +122,7 @@ class Bench:
             wheels=Wheels(cache=self.cache, bring=bring),
             progress=said,
             cache=self.cache,
-            patience=IMPATIENT,
+            patience=patience,
         )
         return said.words
 

@@ -29,6 +29,8 @@ class Fault:
     """Flip a bit of the byte at this offset of the file."""
     delay: float = 0.0
     """Seconds to wait before each block of 64 KiB."""
+    hang: float = 0.0
+    """Seconds to wait before the answer begins."""
     ignore_range: bool = False
     whole_range: bool = False
     """Answer a range with all of the file, and say so (206, from 0)."""
@@ -46,6 +48,7 @@ class Request:
     method: str
     path: str
     headers: dict[str, str]
+    at: float = field(default_factory=time.monotonic)
 
 
 @dataclass
@@ -96,6 +99,7 @@ def serve(folder: Path) -> Iterator[Served]:
                 self.end_headers()
                 return
             fault = self._fault(path)
+            time.sleep(fault.hang)
             if fault.status is not None:
                 self.send_response(fault.status)
                 for name, value in fault.headers.items():

@@ -5,12 +5,12 @@ from dataclasses import replace
 
 import pytest
 
-from nomic_scaffold.adapters.weights.http import retry_after
 from nomic_scaffold.adapters.weights.known import known_files, read_manifests
 from nomic_scaffold.checks.weights import check_weights
 from nomic_scaffold.errors import InputError
 from nomic_scaffold.formats import manifest
 from nomic_scaffold.formats.manifest import wanted_file
+from nomic_scaffold.formats.retry_after import retry_after
 from nomic_scaffold.models.evidence import Unavailable, WeightsEvidence
 from nomic_scaffold.models.report import Status
 from nomic_scaffold.models.spec import ModelPin

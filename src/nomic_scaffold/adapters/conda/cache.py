@@ -21,6 +21,8 @@ from nomic_scaffold.formats.conda_package import INFO
 from nomic_scaffold.models.lock import LockedPackage
 from nomic_scaffold.models.package import PackagedFile, PackageManifest
 
+_STAGE = ".unpacking-"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Unpacked:
@@ -33,7 +35,16 @@ class Unpacked:
 
 def unpacked(cache: Path, package: LockedPackage, manifest: PackageManifest) -> Unpacked:
     """Say where a package is unpacked, or will be."""
-    return Unpacked(package=package, manifest=manifest, folder=cache / stem(package))
+    return Unpacked(package=package, manifest=manifest, folder=folder_in(cache, package))
+
+
+def folder_in(cache: Path, package: LockedPackage) -> Path:
+    """Say where the unpacked package is: by its sha256, since channels may have packages of one name and build.
+
+    The last part of the path is what rattler looks for in its caches.
+    """
+    assert package.sha256 is not None
+    return cache / "unpacked" / package.sha256 / stem(package)
 
 
 def damaged(entries: Sequence[Unpacked], *, advance: Callable[[int], None] | None = None) -> list[Unpacked]:
@@ -83,10 +94,13 @@ def unpack(entry: Unpacked, archives: Archives) -> None:
 
     archive = archives.place(entry.package)
     cache = entry.folder.parent
+    cache.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{entry.folder}.nomic-scaffold.lock"):
         if not damaged([entry]):
             return  # another process was first
-        stage = Path(tempfile.mkdtemp(dir=cache, prefix=".unpacking-"))
+        for left in cache.glob(f"{_STAGE}*"):  # of a run that was killed
+            shutil.rmtree(left, ignore_errors=True)
+        stage = Path(tempfile.mkdtemp(dir=cache, prefix=_STAGE))
         try:
             try:
                 extract(archive, stage / "new")

@@ -79,8 +79,8 @@ def channel_access(environ: Mapping[str, str], *, home: Path | None = None) -> C
     )
 
 
-def open_client(access: ChannelAccess | None = None) -> Client:
-    """Make the client that all requests to channels go through."""
+def open_client(access: ChannelAccess | None = None, *, retries: int = _RETRIES) -> Client:
+    """Make the client that all requests to channels go through; it tries `retries` times more, in its own time."""
     from rattler.networking import Client
     from rattler.networking.middleware import (
         AddHeadersMiddleware,
@@ -103,7 +103,7 @@ def open_client(access: ChannelAccess | None = None) -> Client:
 
     return Client(
         [
-            RetryMiddleware(_RETRIES),
+            *([RetryMiddleware(retries)] if retries else []),
             # The mirror comes before the logins: they are looked up for the host that is really asked.
             MirrorMiddleware({base: list(urls) for base, urls in access.mirrors.items()}),
             *([AddHeadersMiddleware(login)] if logins else []),

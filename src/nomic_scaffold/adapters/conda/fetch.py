@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import http.client
 import os
 import tempfile
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from nomic_scaffold.adapters.conda.archive import Archives, file_name
-from nomic_scaffold.adapters.conda.client import open_client, redact
+from nomic_scaffold.adapters.conda.client import channel_access, open_client, redact
 from nomic_scaffold.errors import HashMismatchError, InputError, ScaffoldError, UnavailableError
+from nomic_scaffold.formats.retry_after import retry_after
 from nomic_scaffold.models.lock import LockedPackage
 from nomic_scaffold.models.progress import Progress
 
@@ -22,8 +26,11 @@ if TYPE_CHECKING:
     from rattler.networking import Client
 
 AT_ONCE = 8
-_STALLED = 60.0
-"""Seconds without a byte after which a download is given up and tried again."""
+_PART = ".fetching-"
+_UNREACHED = 2
+"""How often to try again what never connected: a network that is down stays so."""
+_ASKING = 10.0
+"""Seconds to wait for a busy channel's word on how long to wait."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,8 +38,11 @@ class Patience:
     """How often to try, and how long to wait between."""
 
     pauses: tuple[float, ...] = (1, 3, 10, 30)
-    """Seconds before each further try. Channels that limit rates ask for some seconds; rattler does not hand their
-    Retry-After on, so the pauses grow past what they usually ask for."""
+    """Seconds before each further try, where the channel doesn't ask for more."""
+    longest: float = 120
+    """Seconds to wait at most when a channel asks to."""
+    stalled: float = 60
+    """Seconds without a byte after which a download is given up and tried again."""
 
 
 def fetch(
@@ -51,21 +61,25 @@ def fetch(
     sizes = [p.size for p in wanted]
     total = None if None in sizes else sum(size or 0 for size in sizes)
     with progress.meter(f"fetching {len(wanted)} packages", total=total, unit="bytes") as meter:
-        asyncio.run(_fetch_all(wanted, archives, client or open_client(), patience or Patience(), meter.advance))
+        run = _Run(archives, client or open_client(retries=0), patience or Patience(), meter.advance, progress.say)
+        asyncio.run(_fetch_all(wanted, run))
 
 
-async def _fetch_all(
-    wanted: list[LockedPackage],
-    archives: Archives,
-    client: Client,
-    patience: Patience,
-    advance: Callable[[int], None],
-) -> None:
+@dataclass(frozen=True)
+class _Run:
+    archives: Archives
+    client: Client
+    patience: Patience
+    advance: Callable[[int], None]
+    say: Callable[[str], None]
+
+
+async def _fetch_all(wanted: list[LockedPackage], run: _Run) -> None:
     gate = asyncio.Semaphore(AT_ONCE)
 
     async def one(package: LockedPackage) -> None:
         async with gate:
-            await _fetch_one(package, archives, client, patience, advance)
+            await _fetch_one(package, run)
 
     try:
         async with asyncio.TaskGroup() as group:
@@ -82,18 +96,39 @@ def _first(errors: BaseExceptionGroup[Exception]) -> Exception:
     return _first(first) if isinstance(first, BaseExceptionGroup) else first
 
 
-async def _fetch_one(
-    package: LockedPackage, archives: Archives, client: Client, patience: Patience, advance: Callable[[int], None]
-) -> None:
-    place = archives.place(package)
+async def _fetch_one(package: LockedPackage, run: _Run) -> None:
+    """Fetch one archive, while no other process does the same into the same cache."""
+    from filelock import FileLock, Timeout
+
+    place = run.archives.place(package)
     place.parent.mkdir(parents=True, exist_ok=True)
-    for pause in (*patience.pauses, None):
-        handle, name = tempfile.mkstemp(dir=place.parent, prefix=".fetching-")
+    held = FileLock(place.parent / "fetching.lock")
+    while True:
+        try:
+            held.acquire(timeout=0)
+            break
+        except Timeout:
+            await asyncio.sleep(0.1)
+    try:
+        for left in place.parent.glob(f"{_PART}*"):  # of a run that was killed
+            left.unlink(missing_ok=True)
+        if run.archives.lacking([package]):
+            await _try(package, place, run)
+        else:  # another process was first
+            run.advance(package.size or 0)
+    finally:
+        held.release()
+
+
+async def _try(package: LockedPackage, place: Path, run: _Run) -> None:
+    unreached = 0
+    for pause in (*run.patience.pauses, None):
+        handle, name = tempfile.mkstemp(dir=place.parent, prefix=_PART)
         part = Path(name)
         try:
             with os.fdopen(handle, "wb") as file:
-                taken = _Taken(file, advance)
-                await _download(client, package, taken)
+                taken = _Taken(file, run.advance)
+                await _download(run.client, package, taken, stalled=run.patience.stalled)
                 file.flush()
                 os.fsync(file.fileno())
             _judge(package, taken)
@@ -101,19 +136,46 @@ async def _fetch_one(
             part.replace(place)
             return
         except (UnavailableError, HashMismatchError) as error:
-            advance(-taken.size)
-            if pause is None or _lasting(error, short=taken.short(package)):
+            run.advance(-taken.size)
+            unreached += "error sending request" in error.message
+            if pause is None or unreached > _UNREACHED or _lasting(error, short=taken.short(package)):
                 raise
-            await asyncio.sleep(pause)
+            failed = error
         finally:
             part.unlink(missing_ok=True)
+        await asyncio.sleep(max(pause, await _asked(failed, package, run)))
 
 
 def _lasting(error: ScaffoldError, *, short: bool) -> bool:
-    """Say whether another try would end alike; rattler itself has tried again what never connected."""
+    """Say whether another try would end alike."""
     if isinstance(error, HashMismatchError):
         return not short
-    return any(sign in error.message for sign in ("(401", "(403", "(404", "(410", "Request failed after"))
+    return any(sign in error.message for sign in ("(401", "(403", "(404", "(410"))
+
+
+async def _asked(error: ScaffoldError, package: LockedPackage, run: _Run) -> float:
+    """Give the seconds that a busy channel asks to wait, up to a bound; rattler does not hand its answer on."""
+    if not any(sign in error.message for sign in ("(429", "(503")):
+        return 0
+    seconds = await asyncio.to_thread(_retry_after, channel_access(os.environ).resolve(package.url))
+    if seconds is None or seconds <= 0:
+        return 0
+    seconds = min(seconds, run.patience.longest)
+    run.say(f"{_source(package)}: the channel is busy and asks to wait; going on in {seconds:.0f} s")
+    return seconds
+
+
+def _retry_after(url: str) -> float | None:
+    if not url.startswith(("http://", "https://")):
+        return None
+    request = urllib.request.Request(url, method="HEAD", headers={"User-Agent": "nomic-scaffold"})  # noqa: S310
+    try:
+        with urllib.request.urlopen(request, timeout=_ASKING):  # noqa: S310 - the scheme has been looked at
+            return None
+    except urllib.error.HTTPError as error:
+        return retry_after(error.headers.get("Retry-After"))
+    except (OSError, ValueError, http.client.HTTPException):
+        return None
 
 
 class _Taken:
@@ -140,7 +202,7 @@ class _Taken:
         return package.size is not None and self.size < package.size
 
 
-async def _download(client: Client, package: LockedPackage, taken: _Taken) -> None:
+async def _download(client: Client, package: LockedPackage, taken: _Taken, *, stalled: float) -> None:
     from rattler.package_streaming import download_to_writer
 
     async def download() -> None:  # a task wants a coroutine, and rattler gives a future of its own
@@ -148,10 +210,10 @@ async def _download(client: Client, package: LockedPackage, taken: _Taken) -> No
 
     task = asyncio.create_task(download())
     try:
-        while not (await asyncio.wait({task}, timeout=_STALLED / 4))[0]:
-            if time.monotonic() - taken.last > _STALLED:
+        while not (await asyncio.wait({task}, timeout=stalled / 4))[0]:
+            if time.monotonic() - taken.last > stalled:
                 raise UnavailableError(
-                    f"{_source(package)} sent nothing for {_STALLED:.0f} s",
+                    f"{_source(package)} sent nothing for {stalled:g} s",
                     hint="check the network or use a mirror: docs/how-to/install.md",
                 )
         task.result()

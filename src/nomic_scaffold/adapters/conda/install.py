@@ -186,7 +186,6 @@ def _fill(
     link(
         entries,
         prefix.path,
-        cache=run.cache,
         reinstall=again & there.keys(),
         requested=wanted.requested,
         copy=run.copy,

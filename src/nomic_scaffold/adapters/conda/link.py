@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,7 +28,6 @@ def link(
     entries: Sequence[Unpacked],
     destination: Path,
     *,
-    cache: Path,
     reinstall: Collection[str] = (),
     requested: Sequence[str] = (),
     copy: bool = False,
@@ -41,6 +41,9 @@ def link(
 
     channels = {channel_of(entry.package.url) for entry in entries}
     client = Client([MirrorMiddleware({channel: [_NOWHERE] for channel in channels})])
+    caches: list[str | os.PathLike[str]] = [
+        entry.folder.parent for entry in entries
+    ]  # one for each: none has two packages of one name
     records = [_record(entry) for entry in entries]
     specs = [MatchSpec(text, strict=False)._match_spec for text in requested]
 
@@ -50,7 +53,7 @@ def link(
                 records,
                 target_prefix=destination,
                 # cache.damaged() has read every byte; rattler's own check would believe the unpacked list of files.
-                package_cache=PackageCache.new_layered([cache], validation_mode=ValidationMode.skip()),
+                package_cache=PackageCache.new_layered(caches, validation_mode=ValidationMode.skip()),
                 reinstall_packages=set(reinstall),
                 requested_specs=specs,
                 execute_link_scripts=False,

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nomic_scaffold.adapters.conda.archive import Archives, file_name, stem
+from nomic_scaffold.adapters.conda.archive import Archives, file_name
+from nomic_scaffold.adapters.conda.cache import folder_in
 from nomic_scaffold.adapters.conda.records import Record
 from nomic_scaffold.disk.bulk import sha256_files
 from nomic_scaffold.errors import InputError
@@ -86,7 +87,7 @@ def unpacked_folders(witnesses: Iterable[Witness], records: Mapping[str, Record]
     folders = {}
     for witness in witnesses:
         recorded = records[witness.package.name].unpacked if witness.package.name in records else None
-        for folder in (cache / stem(witness.package), recorded):
+        for folder in (folder_in(cache, witness.package), recorded):
             if folder is not None and folder.is_dir():
                 folders[witness.package.name] = folder
                 break

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
-import email.utils
 import hashlib
 import io
 import json
@@ -21,6 +19,7 @@ from urllib.parse import urlsplit
 from nomic_scaffold import __version__
 from nomic_scaffold.adapters.weights.failures import RefusedError, SourceError, WrongBytesError
 from nomic_scaffold.adapters.weights.writing import remove, write_all
+from nomic_scaffold.formats.retry_after import retry_after
 from nomic_scaffold.models.progress import Meter
 
 if TYPE_CHECKING:
@@ -274,19 +273,6 @@ class _Run:
         self._hash.update(block)
         self.have += len(block)
         self._meter.advance(len(block))
-
-
-def retry_after(value: str | None, *, now: Callable[[], dt.datetime] | None = None) -> float | None:
-    """Read a Retry-After header, which holds seconds or a date; None when it is absent or senseless."""
-    if value is None:
-        return None
-    if value.strip().isdigit():
-        return float(value)
-    with suppress(ValueError, TypeError):
-        then = email.utils.parsedate_to_datetime(value)
-        present = now() if now else dt.datetime.now(dt.UTC)
-        return max(0.0, (then - present).total_seconds())
-    return None
 
 
 def require_host(url: str, session: Session, patience: Patience) -> None:
