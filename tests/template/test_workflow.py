@@ -195,6 +195,7 @@ class TestPlan:
         job = plan(root)
         assert job.result == "failure"
         assert f"::error file=scaffold.toml,line={line}::not valid TOML" in job.steps[-1].output
+        assert job.summary.startswith(f"## ❌ line {line} of scaffold.toml is not valid TOML\n")
 
     @pytest.mark.parametrize(
         ("image", "results", "outcome"),
