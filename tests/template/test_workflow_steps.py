@@ -129,7 +129,6 @@ def tool(*words: str, **variables: str) -> None:
 
 
 @on_posix
-@pytest.mark.xdist_group("wheel")
 class TestSteps:
     @pytest.fixture
     def project(self, render: Render, tmp_path: Path) -> Iterator[Path]:
@@ -210,7 +209,6 @@ class TestSteps:
 
 @needs_linux
 @pytest.mark.timeout(1800)
-@pytest.mark.xdist_group("wheel")
 def test_packages_come_from_the_channel_once_and_then_from_the_cached_folder(runner: Runner, tmp_path: Path) -> None:
     root, model, platform = tmp_path / "my project", tmp_path / "model.gguf", {"platform": HERE, "variant": "cpu"}
 
@@ -246,7 +244,6 @@ def test_packages_come_from_the_channel_once_and_then_from_the_cached_folder(run
 @pytest.mark.weights
 @pytest.mark.timeout(3600)
 @on_posix
-@pytest.mark.xdist_group("wheel")
 @pytest.mark.skipif(sysconfig.get_platform() == "linux-aarch64", reason="gpt4all has no wheel for this platform")
 def test_a_fresh_project_passes_and_one_in_chinese_fails_at_its_line(
     runner: Runner, official_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
