@@ -167,6 +167,17 @@ def test_without_the_wheel_nobody_vouches_and_with_it_all_is_proven(bench: Bench
     assert bench.troubles(deep=True) == {"ENV005": Status.UNKNOWN, "ENV012": Status.UNKNOWN}
 
 
+def test_two_wheels_with_one_path(bench: Bench, pip: Pip, index: Served) -> None:
+    """As packages do that ship their tests at the top: one of the two contents is there."""
+    bench.packages = (*bench.packages, wheel(index, "saucer"))
+    pip.install(bench)
+    assert bench.troubles(deep=True) == {}
+    (bench.prefix / SITE / "tea/notes.txt").write_text("white\n")
+    assert bench.findings(deep=True) == {f"{SITE}/tea/notes.txt": "changed"}
+    pip.install(bench)
+    assert bench.troubles(deep=True) == {}
+
+
 PROGRAM = "bin/brew"
 
 

@@ -97,6 +97,7 @@ def configured_index(tmp_path: Path) -> Iterator[Served]:
         root,
         make_wheel(made, "tea", "1.0", FILLER, requires=["cup>=1"], scripts={"brew": "tea.leaves:brew"}),
         make_wheel(made, "cup", "1.0"),
+        make_wheel(made, "saucer", "1.0", {"tea/notes.txt": "black\n"}),
         make_wheel(made, "cup", "1.0", tag="cp311-cp311-win_amd64"),
     )
     with serve(root) as served, pytest.MonkeyPatch.context() as monkeypatch:

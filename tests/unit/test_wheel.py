@@ -7,7 +7,7 @@ import hashlib
 import pytest
 
 from nomic_scaffold.formats.conda_package import python_layout
-from nomic_scaffold.formats.wheel import file_name, member, placed, programs
+from nomic_scaffold.formats.wheel import file_name, member, placed, programs, together
 from nomic_scaffold.models.package import EntryPoint
 from nomic_scaffold.models.wheel import WheelContents, WheelMember
 
@@ -113,6 +113,24 @@ def test_programs_are_as_pip_or_uv_generate_them() -> None:
     for text in (PIP_26, UV):
         assert sha256(text.encode()) in first.allowed
         assert sha256(text.replace("exit", "evil").encode()) not in first.allowed
+
+
+def test_launchers_of_windows_are_named_and_not_compared() -> None:
+    layout = python_layout("3.13.1", windows=True)
+    (found,) = placed(
+        contents(points=(EntryPoint("run", "pkg", "main"),)), python=layout, prefix="C:\\env", project="pkg"
+    )
+    assert (found.path, found.allowed) == ("Scripts/run.exe", frozenset())
+
+
+def test_a_path_that_two_wheels_bring_may_hold_either_content() -> None:
+    one, other = (
+        list(placed(contents(file("x.py", data)), python=LINUX, prefix="/e", project="p")) for data in (b"1", b"22")
+    )
+    found = together({"one": one, "other": other})
+    assert found["one"] == found["other"]
+    assert (found["one"][0].allowed, found["one"][0].size) == (one[0].allowed | other[0].allowed, None)
+    assert together({"one": one}) == {"one": one}
 
 
 def test_entry_points_that_cannot_be_read_are_an_error() -> None:

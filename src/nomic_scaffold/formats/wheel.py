@@ -9,7 +9,7 @@ from __future__ import annotations
 import configparser
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from urllib.parse import unquote, urlsplit
 
 from nomic_scaffold.models.package import EntryPoint, PythonLayout
@@ -72,7 +72,7 @@ def programs(entry_points: str) -> tuple[EntryPoint, ...]:
 def placed(contents: WheelContents, *, python: PythonLayout, prefix: str, project: str) -> Iterator[WheelFile]:
     """Give every file that the wheel must have left in the environment `prefix`, but for what is in GENERATED.
 
-    On Windows programs are launchers of the installer's own, with no hash that could be computed: not given.
+    On Windows programs are launchers of the installer's own, with no hash that could be computed.
     """
     pythons = _pythons(python, prefix)
     for member in contents.members:
@@ -82,11 +82,32 @@ def placed(contents: WheelContents, *, python: PythonLayout, prefix: str, projec
         else:
             allowed = {_sha256(text) for executable in pythons for text in _with_python(member.script, executable)}
             yield WheelFile(path, frozenset(allowed), None, executable=True)
-    if python.scripts != "bin":
-        return
     for point in contents.programs:
+        if python.scripts != "bin":
+            yield WheelFile(f"{python.scripts}/{point.command}.exe", frozenset(), None, executable=False)
+            continue
         allowed = {_sha256(text) for executable in pythons for text in _program(point, executable)}
         yield WheelFile(f"{python.scripts}/{point.command}", frozenset(allowed), None, executable=True)
+
+
+def together(wheels: Mapping[str, Iterable[WheelFile]]) -> dict[str, list[WheelFile]]:
+    """Give the files of several wheels, by package: where two bring one path, either content may be there."""
+    found = {name: list(files) for name, files in wheels.items()}
+    at: dict[str, list[WheelFile]] = {}
+    for files in found.values():
+        for file in files:
+            at.setdefault(file.path, []).append(file)
+    return {name: [_either(at[file.path]) for file in files] for name, files in found.items()}
+
+
+def _either(several: Sequence[WheelFile]) -> WheelFile:
+    first = several[0]
+    return WheelFile(
+        first.path,
+        frozenset().union(*(one.allowed for one in several)),
+        first.size if len({one.size for one in several}) == 1 else None,
+        executable=all(one.executable for one in several),
+    )
 
 
 def _place(name: str, stem: str, python: PythonLayout, project: str) -> str:

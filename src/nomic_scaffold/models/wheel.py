@@ -39,7 +39,7 @@ class WheelFile:
     path: str
     """Relative to the prefix."""
     allowed: frozenset[str]
-    """sha256 of what it may hold: installers differ in the programs that they generate."""
+    """sha256 of what it may hold: installers differ in the programs that they generate. Empty where nobody can tell."""
     size: int | None
     """None where the prefix is written into it."""
     executable: bool

@@ -198,7 +198,7 @@ class Examination:
             if file.size is not None and seen.st_size != file.size:
                 detail = f"{seen.st_size} bytes, not {file.size}; {_when(seen.st_mtime_ns)}"
                 self.found(file.path, "resized", owner, detail)
-            elif deep:
+            elif deep and file.allowed:
                 recorded = package.files.get(file.path, (None, None))[0] if file.size is None else None
                 self._jobs.append(_Job(file.path, owner, file.allowed, seen.st_mtime_ns, recorded))
         folder = package.record.rpartition("/")[0]

@@ -26,19 +26,18 @@ from nomic_scaffold.adapters.conda.pip_part import PipPackage, pip_packages
 from nomic_scaffold.adapters.conda.records import META, STATE, read_records, variables
 from nomic_scaffold.adapters.conda.signatures import Signature, signature
 from nomic_scaffold.adapters.conda.signatures import write as write_signatures
-from nomic_scaffold.adapters.conda.wheels import read_wheel
+from nomic_scaffold.adapters.conda.wheels import must_be
 from nomic_scaffold.disk.atomic import write_text
 from nomic_scaffold.disk.bulk import sha256_files
 from nomic_scaffold.errors import UnavailableError
 from nomic_scaffold.formats import left_out
-from nomic_scaffold.formats.wheel import GENERATED, placed
+from nomic_scaffold.formats.wheel import GENERATED
 from nomic_scaffold.models import witness
 from nomic_scaffold.models.evidence import InstalledPackage
 from nomic_scaffold.models.lock import LockedPackage
 from nomic_scaffold.models.prefix import Prefix
 from nomic_scaffold.models.progress import Progress
 from nomic_scaffold.models.variant import Platform
-from nomic_scaffold.models.wheel import WheelFile
 from nomic_scaffold.models.witness import Witness, WitnessedPackage
 
 BUSY = "nomic-scaffold.busy"
@@ -62,12 +61,12 @@ class Finish:
     ) -> None:
         """`checked`: when the cache was, in nanoseconds; `without`: the patterns of what an image leaves out."""
         self._packages, self._prefix, self._platform = packages, prefix, platform
-        self._wheels = {name: read_wheel(path) for name, path in wheels.items()}
         self._entries = {entry.package.name: entry for entry in entries}
         self._lock_digest, self._checked, self._without = lock_digest, checked, without
         self._noted: dict[str, Signature] = {}
         manifests = [entry.manifest for entry in entries]
         self._python = python_of(manifests, platform)
+        self._wheels, _ = must_be(wheels, self._python, prefix=str(prefix.path))
         self._expected = expected_files(manifests, platform, self._python)
         self._made = made_contents(
             (one for options in self._expected.values() for one in options if one.made),
@@ -88,16 +87,12 @@ class Finish:
         for package in self._pip():
             if package.name in self._wheels and package.version == locked[package.name].version:
                 judged.add(package.name)
-                examination.expect_wheel(package, self._of_wheel(package.name), deep=True)
+                examination.expect_wheel(package, self._wheels[package.name], deep=True)
         examination.read()
         broken = {
             one.owner for one in examination.sorted_findings() if not left_out.leaves_out(self._without, one.path)
         }
         return [p for name, p in locked.items() if name not in judged or name in broken]
-
-    def _of_wheel(self, name: str) -> list[WheelFile]:
-        assert self._python is not None
-        return list(placed(self._wheels[name], python=self._python, prefix=str(self._prefix.path), project=name))
 
     def _pip(self) -> list[PipPackage]:
         if self._python is None:
@@ -191,12 +186,14 @@ class Finish:
         owner, listed = f"pip:{package.name}", dict(package.files)
         wrong: dict[str, str] = {}
         if package.name in self._wheels:
-            for file in self._of_wheel(package.name):
+            for file in self._wheels[package.name]:
                 if file.path not in there:
                     wrong[file.path] = owner
                     continue
                 recorded = package.files.get(file.path, (None, None))[0] if file.size is None else None
-                unread.append((file.path, owner, file.allowed | {recorded} if recorded else file.allowed))
+                allowed = file.allowed | {recorded} if recorded else file.allowed
+                if allowed:
+                    unread.append((file.path, owner, allowed))
             own = {f"{package.record.rpartition('/')[0]}/{name}" for name in GENERATED}
             listed = {path: told for path, told in listed.items() if path in own}
         for path, (sha256, _) in {**listed, package.record: (package.record_sha256, None)}.items():

@@ -26,12 +26,11 @@ from nomic_scaffold.adapters.conda.records import (
 )
 from nomic_scaffold.adapters.conda.signatures import Note
 from nomic_scaffold.adapters.conda.signatures import read as read_note
-from nomic_scaffold.adapters.conda.wheels import Wheels, find_wheels, read_wheel
+from nomic_scaffold.adapters.conda.wheels import Wheels, find_wheels, must_be
 from nomic_scaffold.adapters.conda.witnesses import Witness, find_witnesses, unpacked_folders
 from nomic_scaffold.errors import ScaffoldError
 from nomic_scaffold.formats import left_out
 from nomic_scaffold.formats.conda_package import python_layout
-from nomic_scaffold.formats.wheel import placed
 from nomic_scaffold.models import witness
 from nomic_scaffold.models.evidence import EnvironmentEvidence, FileFinding, InstalledPackage, Unavailable
 from nomic_scaffold.models.lock import LockedPackage
@@ -202,21 +201,16 @@ class _Look:
         """Hold what pip or uv put in against the locked wheels."""
         judged = [p for p in self._pip if p.name in self._pip_locked and self._pip_locked[p.name].version == p.version]
         found = find_wheels([replace(self._pip_locked[p.name], name=p.name) for p in judged], self._wheels)
+        files, unreadable = must_be(found.wheels, python, prefix=self._home)
+        lacking = {**found.lacking, **unreadable}
         for package in self._pip:
             if package not in judged:  # another package than the locked one
                 examination.own(package)
-                continue
-            reason = found.lacking.get(package.name)
-            try:
-                if reason is None and python is not None:
-                    contents = read_wheel(found.wheels[package.name])
-                    files = placed(contents, python=python, prefix=self._home, project=package.name)
-                    examination.expect_wheel(package, files, deep=deep)
-                    continue
-            except ValueError as error:
-                reason = str(error)
-            examination.found(package.record, "unwitnessed", package.name, reason or "")
-            examination.expect_pip(package, deep=deep)
+            elif package.name in files:
+                examination.expect_wheel(package, files[package.name], deep=deep)
+            else:
+                examination.found(package.record, "unwitnessed", package.name, lacking.get(package.name, ""))
+                examination.expect_pip(package, deep=deep)
 
     def _python(self) -> str | None:
         record = self._records.get("python")

@@ -18,7 +18,8 @@ from pathlib import Path
 from nomic_scaffold.disk.bulk import sha256_files
 from nomic_scaffold.formats import wheel
 from nomic_scaffold.models.lock import LockedPackage
-from nomic_scaffold.models.wheel import WheelContents, WheelMember
+from nomic_scaffold.models.package import PythonLayout
+from nomic_scaffold.models.wheel import WheelContents, WheelFile, WheelMember
 
 Bring = Callable[[Sequence[LockedPackage], Path], None]
 """Puts the wheels of these packages into a folder, each as `<sha256>/<file name>`; says what it can't get."""
@@ -77,6 +78,21 @@ def _find(packages: Sequence[LockedPackage], places: Wheels) -> Found:
         p.name: f"the locked wheel {wheel.file_name(p.url)} is not here" for p in packages if p.name not in right
     }
     return Found(wheels=right, lacking=lacking)
+
+
+def must_be(
+    wheels: Mapping[str, Path], python: PythonLayout | None, *, prefix: str
+) -> tuple[dict[str, list[WheelFile]], dict[str, str]]:
+    """Say what each wheel must have left in the environment `prefix`, and of which this can't be said, and why."""
+    found, unreadable = {}, {}
+    for name, path in wheels.items():
+        try:
+            if python is None:
+                raise ValueError("the environment has no Python")
+            found[name] = list(wheel.placed(read_wheel(path), python=python, prefix=prefix, project=name))
+        except ValueError as error:
+            unreadable[name] = str(error)
+    return wheel.together(found), unreadable
 
 
 def read_wheel(path: Path) -> WheelContents:
