@@ -71,7 +71,7 @@ def test_the_engines_agree(fast: TorchRuntime, reference: TorchRuntime):
     assert np.abs(embed(TEXTS) - embed(TEXTS, engine="reference")).max() <= 2e-7
 
 
-@pytest.mark.parametrize("length", [7, 33, 700, 2049])
+@pytest.mark.parametrize("length", [7, 33, 700, 2049, 4100])
 def test_the_engines_agree_at_every_length(length: int, fast: TorchRuntime, reference: TorchRuntime):
     text = [ids(length)]
     assert np.abs(units(fast._engine.pool(text)) - units(reference._engine.pool(text))).max() <= 2e-7
@@ -276,16 +276,30 @@ def test_the_fast_engine_agrees_without_onednn(fast: TorchRuntime):
     assert np.abs(units(plain.pool(texts)) - units(fast._engine.pool(texts))).max() <= 2e-7
 
 
+@pytest.mark.parametrize(("dtype", "component"), [(torch.bfloat16, 8e-3), (torch.float16, 1e-3)])
+def test_torchs_own_operators_in_half_precision(fast: TorchRuntime, dtype: torch.dtype, component: float):
+    """What runs on a GPU in half precision, on the CPU."""
+    plain = packed.FastEngine(embedding._weights(), packed.Operators(), device=torch.device("cpu"), dtype=dtype)
+    texts = [ids(n) for n in (7, 12, 90)]
+    assert np.abs(units(plain.pool(texts)) - units(fast._engine.pool(texts))).max() <= component
+
+
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the peak of one process is read from /proc")
-def test_peak_memory_stays_under_1100_megabytes():
+def test_peak_memory_stays_under_1100_megabytes_and_the_longest_text_takes_a_little_more():
     script = (
         "from my_project import embed;"
+        "peak = lambda: int(next(line for line in open('/proc/self/status') if 'VmHWM' in line).split()[1]) * 1024;"
         "embed([f'{n} ' + 'water ' * n for n in range(60)]);"
         "embed(['water ' * 4000]);"
-        "print(next(line for line in open('/proc/self/status') if line.startswith('VmHWM')))"
+        "common = peak();"
+        "vector = embed(['water ' * 8180]);"
+        "print(common, peak(), float((vector.astype(float) ** 2).sum()))"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True, text=True)
-    assert int(done.stdout.split()[1]) * 1024 <= 1.1e9
+    common, longest, length = map(float, done.stdout.split())
+    assert common <= 1.1e9
+    assert longest <= 1.25e9
+    assert abs(length - 1) < 1e-6
 
 
 def _encoded(tokens: list[int]) -> Encoded:
