@@ -148,7 +148,7 @@ class TestSteps:
         rows = (project / "environment.yml").read_text(encoding="utf-8").splitlines()
         place = f"::error file=environment.yml,line={rows.index('  - numpy >=2.1') + 1},title=nomic-scaffold::"
         assert any(row.startswith(place) and "'numpy >=2'" in row for row in annotations(check)), check.output
-        assert job.summary.startswith("## ❌ nomic-scaffold stopped (exit code 3)\n")
+        assert job.summary.startswith("## ❌ nomic-scaffold lock stopped (exit code 3)\n")
         assert f"`environment.yml:{rows.index('  - numpy >=2.1') + 1}` | `nomic-scaffold lock` |" in job.summary
 
     def test_what_fails_is_told_in_the_summary_the_files_and_at_lines(
@@ -203,7 +203,7 @@ class TestSteps:
         job = runner.job(project, "image", matrix={"platform": "linux-64"}, needs=needs, variables=variables)
         assert job["Build the image from the lock"].code != 0
         assert job["Prove the image"].outcome == "skipped"
-        assert job.summary.startswith("## ❌ nomic-scaffold stopped")
+        assert job.summary.startswith("## ❌ nomic-scaffold image stopped")
         assert job.summary.endswith("**No image was verified**: an earlier step failed.\n")
 
 

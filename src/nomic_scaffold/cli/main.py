@@ -149,7 +149,7 @@ def run(arguments: list[str]) -> int:
         _traceback(asked)
         _complain(error.message, asked, hint=error.hint)
         if os.environ.get("GITHUB_ACTIONS") == "true":
-            _tell_github(error)
+            _tell_github(error, next((word for word in arguments if word in COMMANDS), ""))
         return error.exit_code
     except BrokenPipeError:
         return ExitCode.UNAVAILABLE
@@ -172,7 +172,7 @@ def _complain(message: str, asked: Asked, *, hint: str | None = None) -> None:
         click.echo(click.style("hint:  ", fg="cyan") + hint, err=True, color=coloured)
 
 
-def _tell_github(error: ScaffoldError) -> None:
+def _tell_github(error: ScaffoldError, command: str) -> None:
     """Have GitHub show an error at the line of the project's file that it is about, and in the job's summary."""
     from nomic_scaffold.errors import InputError, StaleLockError
     from nomic_scaffold.formats.github_command import annotation
@@ -187,7 +187,7 @@ def _tell_github(error: ScaffoldError) -> None:
         rows.append((one.message, f"{file}:{line}" if file and line else file, error.hint))
     if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
         with suppress(OSError), Path(summary).open("a", encoding="utf-8") as place:
-            place.write(render_failure(error.exit_code, rows))
+            place.write(render_failure(command, error.exit_code, rows))
 
 
 def _traceback(asked: Asked | None) -> None:

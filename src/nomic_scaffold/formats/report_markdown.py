@@ -34,12 +34,11 @@ def render(report: Report) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def render_failure(exit_code: int, rows: Iterable[tuple[str, str | None, str | None]]) -> str:
+def render_failure(command: str, exit_code: int, rows: Iterable[tuple[str, str | None, str | None]]) -> str:
     """Write why a command got nowhere: what happened, the place in the project, the next command."""
-    cells = [(_text(told), _code(place) if place else "", _hint(hint) if hint else "") for told, place, hint in rows]
-    return f"## {_ICONS[Status.FAIL]} nomic-scaffold stopped (exit code {exit_code})\n\n" + (
-        _table(("what happened", "where", "next"), cells) + "\n\n"
-    )
+    cells = [(_text(what), _code(place) if place else "", _hint(hint) if hint else "") for what, place, hint in rows]
+    told = f"## {_ICONS[Status.FAIL]} {' '.join(['nomic-scaffold', command]).strip()} stopped (exit code {exit_code})"
+    return f"{told}\n\n{_table(('what happened', 'where', 'next'), cells)}\n\n"
 
 
 def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
