@@ -244,6 +244,22 @@ def test_a_forged_list_of_an_unpacked_package_is_not_followed(bench: Bench) -> N
     assert bench.troubles(deep=True) == {}
 
 
+def test_an_edit_in_the_cache_while_it_is_linked_from_is_seen(bench: Bench) -> None:
+    """The file in the prefix is the cache's own, whose bytes were right when they were read: its time tells."""
+    shutil.rmtree(bench.prefix)
+    victim = bench.prefix / "share/tiny/3/003.bin"
+
+    def meanwhile(_prefix: object, _packages: object, _wheels: object) -> None:
+        with victim.open("r+b") as file:
+            file.write(b"!")
+
+    wheel = replace(bench.packages[0], name="extra", manager="pip")
+    with pytest.raises(UnavailableError, match=r"003\.bin \(of tiny-data\) is not what its package gives"):
+        bench.install((*bench.packages, wheel), offline=True, pip=meanwhile)
+    bench.install(offline=True)
+    assert bench.troubles(deep=True) == {}
+
+
 def test_a_damaged_archive_is_fetched_again(bench: Bench, channel: Served) -> None:
     shutil.rmtree(bench.prefix)
     archive = next((bench.cache / "archives").glob("*/libtiny-*.conda"))

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import http.client
 import os
 import tempfile
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -166,6 +163,10 @@ async def _asked(error: ScaffoldError, package: LockedPackage, run: _Run) -> flo
 
 
 def _retry_after(url: str) -> float | None:
+    import http.client
+    import urllib.error
+    import urllib.request
+
     if not url.startswith(("http://", "https://")):
         return None
     request = urllib.request.Request(url, method="HEAD", headers={"User-Agent": "nomic-scaffold"})  # noqa: S310

@@ -130,7 +130,7 @@ class _Run:
 
 
 def _make(wanted: Wanted, prefix: Prefix, run: _Run) -> None:
-    top = prefix.path
+    top, checked = prefix.path, time.time_ns()
     adopted = _adopted(top) and not run.fresh
     entries = _ready(wanted, run) if run.deep else None  # the archives are what a deep look holds files against
     evidence = None if run.fresh else _look(wanted, prefix, run)
@@ -138,7 +138,6 @@ def _make(wanted: Wanted, prefix: Prefix, run: _Run) -> None:
         (top / witness.NAME).touch()  # the environment installed last is the project's current one
         run.progress.say(f"the environment is already as locked: {top}")
         return
-    checked = time.time_ns()
     entries = entries or _ready(wanted, run)
     wheels = find_wheels(wanted.pip, run.wheels).wheels
     _begin(top, fresh=run.fresh, adopted=adopted)
