@@ -155,18 +155,14 @@ def test_without_a_project_it_is_about_making_one(tmp_path: Path) -> None:
     assert code == 0
 
 
-@pytest.mark.parametrize(
-    "proxy",
-    ["http://user:S3CRET@127.0.0.1:9", "user:S3CRET@127.0.0.1:9", "http://user:at@S3CRET@127.0.0.1:9"],
-    ids=["plain", "no scheme", "an at sign in it"],
-)
-def test_a_proxys_login_is_never_shown(project: Path, tmp_path: Path, proxy: str) -> None:
+def test_a_proxys_login_is_never_shown(project: Path, tmp_path: Path) -> None:
+    proxy = "user:at@S3CRET@127.0.0.1:9"
     variables = dict.fromkeys(("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "http_proxy", "https_proxy"), proxy)
     outside = {"HF_ENDPOINT": "http://hub.invalid", "PIP_INDEX_URL": "http://index.invalid", "NO_PROXY": ""}
     code, items, told = doctor(project, tmp_path, **mirrored("http://channel.invalid"), **outside, **variables)
     assert "S3CRET" not in told
     assert "***@127.0.0.1:9" in items["proxies"]["seen"]
-    assert "unset ALL_PROXY HTTPS_PROXY HTTP_PROXY" in items["packages"]["mend"]
+    assert items["packages"]["mend"].startswith("mend the proxy, or go without: ")
     assert code == 6
 
 
@@ -189,4 +185,4 @@ def test_a_dead_socket_is_not_to_be_started_by_systemd(project: Path, tmp_path: 
     _, items, _ = doctor(project, tmp_path, "--offline", DOCKER_HOST=f"unix://{tmp_path}/dead.sock")
     if not shutil.which("docker"):
         pytest.skip("docker is not installed: installing it is the first thing to do")
-    assert items["docker"]["mend"].endswith("unset DOCKER_HOST")
+    assert items["docker"]["mend"].startswith("start the engine that DOCKER_HOST names")

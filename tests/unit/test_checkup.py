@@ -343,6 +343,13 @@ CASES: dict[str, Case] = {
         "sudo usermod -aG docker $USER && newgrp docker",
         0,
     ),
+    "engine may not be talked to on Windows": (
+        engine(REFUSED, system="win32") | WINDOWS,
+        "docker",
+        NOTE,
+        'net localgroup docker-users "$env:USERNAME" /add',
+        0,
+    ),
     "engine of another machine is away": (
         engine(NO_ENGINE, host="tcp://10.0.0.1:2375"),
         "docker",

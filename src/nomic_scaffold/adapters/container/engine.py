@@ -298,6 +298,8 @@ def _failed(output: BuildOutput, cause: ScaffoldError) -> ScaffoldError:
 
 _START = {"darwin": "open -a Docker", "win32": "docker desktop start"}
 """How an engine is started; elsewhere systemd does it."""
+_LET_IN = {"darwin": "open -a Docker", "win32": 'net localgroup docker-users "$env:USERNAME" /add'}
+"""How one gets the right to talk to it; elsewhere by its group."""
 
 
 def unreachable(text: str, *, system: str, host: str | None) -> ToolMissingError:
@@ -305,7 +307,7 @@ def unreachable(text: str, *, system: str, host: str | None) -> ToolMissingError
     if "permission denied" in text.lower():
         return ToolMissingError(
             "you may not talk to the Docker engine (permission denied on its socket)",
-            hint="sudo usermod -aG docker $USER && newgrp docker",
+            hint=_LET_IN.get(system, "sudo usermod -aG docker $USER && newgrp docker"),
         )
     if host:
         unset = "Remove-Item Env:DOCKER_HOST" if system == "win32" else "unset DOCKER_HOST"
