@@ -360,7 +360,8 @@ LCK_CLOSED = declare(
 LCK_PLATFORMS = declare(
     "LCK006",
     "every platform of a lock has packages",
-    "A platform that a lock names without locking a package for it gives an empty environment, where tools only warn.",
+    "A platform that a lock names without locking a package for it gives an empty environment, where tools only warn. "
+    "A lock that names no platform at all fails too. Platforms that only other tools lock for are judged like all.",
 )
 LCK_ONE = declare(
     "LCK007",
@@ -382,8 +383,9 @@ LCK_REACHABLE = declare(
 LCK_SECRETS = declare(
     "LCK010",
     "no lock holds a login",
-    "No address has a user, password, token or signature in it. Locks are committed and shared: what is in them is "
-    "public. Put the login into ~/.netrc, the keyring, or a variable written as ${NAME}; renew the one that leaked.",
+    "No address has a user, password, token or signature in it, be it a package's, a channel's, a source's, or one in "
+    "a comment. Locks are committed and shared: what is in them is public. Put the login into ~/.netrc, the keyring, "
+    "or a variable written as ${NAME}; renew the one that leaked.",
 )
 LCK_MIX = declare(
     "LCK011",
