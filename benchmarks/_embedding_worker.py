@@ -1,6 +1,6 @@
 """One contender of benchmarks/embedding.py, in its own environment: reads requests on stdin, answers on stdout.
 
-    python _embedding_worker.py CONTENDER MODEL_FILE FOLDER
+    python -P _embedding_worker.py CONTENDER|limit|prepare MODEL_FILE FOLDER
 
 The first answer is how long starting took, from the start of the process to the first vector. A request is
 `{"texts": [...], "setting": ...}`; the answer has the seconds that embedding took, the peak memory so far, and the
@@ -124,37 +124,44 @@ PACKAGES = {
 }
 
 
-def limit() -> dict[str, float]:
-    """GF/s of the fastest float32 product of each library here, over the model's own shapes."""
-    found: dict[str, float] = {"numpy (OpenBLAS)": 0.0}
+def limit() -> dict[str, dict[str, float]]:
+    """GF/s of the fastest product of each library here, over the model's own shapes, by number type."""
+    import onnxruntime
+    import torch
+
+    found: dict[str, dict[str, float]] = {"float32": {}, "bfloat16": {}}
     shapes = [(rows, k, n) for rows in (256, 512, 1024) for k, n in ((768, 2304), (768, 3072), (3072, 768))]
     for rows, k, n in shapes:
         x, w = np.ones((rows, k), np.float32), np.ones((n, k), np.float32)
         turned = w.T.copy()
-        works: dict[str, Callable[[], Any]] = {"numpy (OpenBLAS)": lambda x=x, w=turned: x @ w}
-        try:
-            import torch
+        session = onnxruntime.InferenceSession(_product(w), providers=["CPUExecutionProvider"])
+        works = {
+            "float32": _torch_products(torch.from_numpy(x), torch.from_numpy(w))
+            | {
+                "numpy (OpenBLAS)": lambda x=x, w=turned: x @ w,
+                "onnxruntime": lambda s=session, x=x: s.run(None, {"x": x}),
+            },
+            "bfloat16": _torch_products(torch.from_numpy(x).bfloat16(), torch.from_numpy(w).bfloat16()),
+        }
+        for kind, some in works.items():
+            for name, work in some.items():
+                try:
+                    work()
+                except RuntimeError:  # no bfloat16 on this processor
+                    continue
+                best = min(_seconds(work) for _ in range(8))
+                found[kind][name] = max(found[kind].get(name, 0.0), 2 * rows * k * n / best / 1e9)
+    return {kind: some for kind, some in found.items() if some}
 
-            tx, tw = torch.from_numpy(x), torch.from_numpy(w)
-            packed = torch.ops.mkldnn._reorder_linear_weight(tw, rows)
-            works["torch F.linear (MKL)"] = lambda tx=tx, tw=tw: torch.nn.functional.linear(tx, tw)
-            works["torch, oneDNN packed"] = lambda tx=tx, p=packed: torch.ops.mkldnn._linear_pointwise(
-                tx, p, None, "none", [], ""
-            )
-        except ImportError:
-            pass
-        try:
-            import onnxruntime
 
-            session = onnxruntime.InferenceSession(_product(w), providers=["CPUExecutionProvider"])
-            works["onnxruntime"] = lambda s=session, x=x: s.run(None, {"x": x})
-        except ImportError:
-            pass
-        for name, work in works.items():
-            work()
-            best = min(_seconds(work) for _ in range(5))
-            found[name] = max(found.get(name, 0.0), 2 * rows * k * n / best / 1e9)
-    return found
+def _torch_products(x: Any, w: Any) -> dict[str, Callable[[], Any]]:
+    import torch
+
+    packed = torch.ops.mkldnn._reorder_linear_weight(w, len(x))
+    return {
+        "torch F.linear": lambda: torch.nn.functional.linear(x, w),
+        "torch, oneDNN packed": lambda: torch.ops.mkldnn._linear_pointwise(x, packed, None, "none", [], ""),
+    }
 
 
 def _product(weight: np.ndarray) -> bytes:
@@ -265,6 +272,9 @@ def main() -> None:
 
     if name == "limit":
         answer(limit=limit())
+        return
+    if name == "prepare":  # what is made once, so that no start-up is charged with it
+        onnxruntime(file, folder)
         return
     run = CONTENDERS[name](file, folder)
     first = json.loads(sys.stdin.readline())
