@@ -77,6 +77,12 @@ SHORT = frozenset(
 )
 """Texts that are quick to embed, and of every kind that a cause goes by."""
 LONG = "words-600"
+FEW = frozenset(
+    {"prefix-search-query", "prefix-search-document", "prefix-classification", "prefix-clustering"}
+    | {"upper-case", "accents-decomposed", "chinese", "korean", "hindi", "code-python"}
+)
+"""Enough for mistakes that change every vector alike, and slow ones: a processor is slow at half precision."""
+SLOW = ("float16", "bfloat16", "autocast", "Q8_0", "Q4_0")
 
 
 @dataclass(frozen=True)
@@ -102,7 +108,7 @@ class Mistaken:
         return known.model_copy(update={"cases": cases, "unknown_share": share})
 
     def judge(self, mistake: str, *, weights_pinned: bool) -> EmbeddingsJudgement:
-        texts = _texts(SHORT | ({LONG} if mistake == "cut off at 512" else frozenset()))
+        texts = _texts(FEW if mistake in SLOW else SHORT | ({LONG} if mistake == "cut off at 512" else frozenset()))
         (golden,) = shipped_golden()
         return check_embeddings(
             spec_of(self.root),
@@ -157,7 +163,8 @@ def mistaken(generated_project: Path, torch_environment: Path, tmp_path_factory:
     english = [item for items in _sentences(languages["en"]).values() for item in items]
     chinese = [item for items in _sentences(languages["zh"]).values() for item in items]
     short = _items(_texts(SHORT).golden)
-    asked = {mistake: [*short, *(english if mistake in BAD_MODELS else [])] for mistake in CAUSE_OF}
+    few = _items(_texts(FEW).golden)
+    asked = {m: [*(few if m in SLOW else short), *(english if m in BAD_MODELS else [])] for m in CAUSE_OF}
     asked["cut off at 512"] = [*short, *_items(_texts(frozenset({LONG})).golden)]
     asked["right"] = [*short, *english, *chinese]
     job = tmp_path_factory.mktemp("mistakes") / "job.json"
