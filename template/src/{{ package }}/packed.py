@@ -123,7 +123,8 @@ class Layer:
         qkv = self.operators.times(h, self.qkv).view(-1, 3 * HEADS, HEAD)
         qk, v = qkv[:, : 2 * HEADS].float(), qkv[:, 2 * HEADS :].float()
         for part, c, s in zip(*(t.split(TOKEN_BUDGET) for t in (qk, cos, sin)), strict=True):
-            part.copy_(part * c + part.roll(HEAD // 2, -1) * s)
+            turned = part.roll(HEAD // 2, -1).mul_(s)
+            part.mul_(c).add_(turned)
         mixed = self.operators.attend(qk[:, :HEADS], qk[:, HEADS:], v, lengths).view(-1, HIDDEN).to(h.dtype)
         del qkv, qk, v  # 75 MB for 8,192 tokens
         h = F.layer_norm(self.operators.added(mixed, self.out, h), (HIDDEN,), *self.norm1, EPSILON)
