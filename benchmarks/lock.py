@@ -14,6 +14,7 @@ import argparse
 import json
 import os
 import platform
+import re
 import resource
 import shutil
 import statistics
@@ -193,7 +194,8 @@ def project(folder: Path, *, real: bool) -> Path:
         asked = "".join(f"  - {item}\n" for item in ("python 3.13.*", "pytorch >=2", "numpy >=2", "rich"))
         text = f"{text.partition('dependencies:')[0]}dependencies:\n{asked}"
         scaffold = root / "scaffold.toml"
-        scaffold.write_text(scaffold.read_text(encoding="utf-8").replace("cpu_mkl*", "cpu*"), encoding="utf-8")
+        builds = re.sub(r'"pytorch \* (cpu|cuda)[^"]*"', r'"pytorch * \1*"', scaffold.read_text(encoding="utf-8"))
+        scaffold.write_text(builds, encoding="utf-8")
     environment.write_text(text.partition("  - pip:")[0], encoding="utf-8")
     return root
 
