@@ -48,7 +48,7 @@ from nomic_scaffold.workflows.lock import LockResult, Wanted
     "--merge-driver",
     nargs=4,
     metavar="BASE OURS THEIRS PATH",
-    help="Merge a lock for git; docs/how-to/locks.md says how git is told.",
+    help="Merge a lock, for git: set it as merge.<name>.driver.",
 )
 @click.option(
     "--lint",

@@ -12,7 +12,7 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from nomic_scaffold.errors import InputError
+from nomic_scaffold.errors import InputError, page
 from nomic_scaffold.formats import environment_yml
 from nomic_scaffold.formats.environment_yml import EnvironmentYml
 from nomic_scaffold.formats.toml_lines import line_of
@@ -140,4 +140,4 @@ def _what_is_wrong(text: str) -> InputError:
         scaffold_toml.parse(text)
     except InputError as error:
         return error
-    return InputError("can't be read", path=SCAFFOLD, hint="compare it with docs/reference/scaffold-toml.md")
+    return InputError("can't be read", path=SCAFFOLD, hint=f"compare it with {page('reference/scaffold-toml.md')}")

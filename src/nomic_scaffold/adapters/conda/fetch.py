@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING
 
 from nomic_scaffold.adapters.conda.archive import Archives, file_name
 from nomic_scaffold.adapters.conda.client import channel_access, open_client, redact
-from nomic_scaffold.errors import HashMismatchError, InputError, ScaffoldError, UnavailableError
+from nomic_scaffold.errors import HashMismatchError, InputError, ScaffoldError, UnavailableError, page
 from nomic_scaffold.formats.retry_after import retry_after
 from nomic_scaffold.models.lock import LockedPackage
 from nomic_scaffold.models.progress import Progress
@@ -215,7 +215,7 @@ async def _download(client: Client, package: LockedPackage, taken: _Taken, *, st
             if time.monotonic() - taken.last > stalled:
                 raise UnavailableError(
                     f"{_source(package)} sent nothing for {stalled:g} s",
-                    hint="check the network or use a mirror: docs/how-to/install.md",
+                    hint=f"check the network or use a mirror: {page('how-to/install.md')}",
                 )
         task.result()
     except ScaffoldError:
@@ -225,7 +225,8 @@ async def _download(client: Client, package: LockedPackage, taken: _Taken, *, st
             raise taken.error from error  # e.g. no space left
         raise UnavailableError(
             f"can't fetch {_source(package)}: {redact(str(error))}",
-            hint="check the network, or point NOMIC_SCAFFOLD_MIRRORS or .condarc to a mirror: docs/how-to/install.md",
+            hint="check the network, or point NOMIC_SCAFFOLD_MIRRORS or .condarc to a mirror: "
+            + page("how-to/install.md"),
         ) from error
     finally:
         task.cancel()

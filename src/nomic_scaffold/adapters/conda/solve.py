@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from nomic_scaffold.adapters.conda import explain
 from nomic_scaffold.adapters.conda.client import open_client, redact
 from nomic_scaffold.adapters.conda.repodata import Source, address
-from nomic_scaffold.errors import InputError, ScaffoldError, UnavailableError, UnsolvableError
+from nomic_scaffold.errors import InputError, ScaffoldError, UnavailableError, UnsolvableError, page
 from nomic_scaffold.formats.lock_url import without_credentials
 from nomic_scaffold.models.lock import LockedPackage, LockInputs, Requirement
 from nomic_scaffold.models.progress import Meter, Progress
@@ -132,7 +132,7 @@ async def _patiently(
         if waited >= timeout:
             raise UnavailableError(
                 f"{inputs.id}: no answer from {tried} within {timeout:g} s",
-                hint="try again, take longer (--timeout), or set a mirror (docs/how-to/locks.md)",
+                hint=f"try again, take longer (--timeout), or set a mirror: {page('how-to/locks.md')}",
             )
         progress.say(f"still waiting for {tried} ({waited:.0f} s)")
 
@@ -270,7 +270,8 @@ def _unavailable(inputs: LockInputs, source: Source, error: Exception) -> Unavai
         )
     return UnavailableError(
         f"{inputs.platform}: could not read the channel at {tried}: {reason}",
-        hint="try again, set a mirror (docs/how-to/locks.md), or use what the cache has: nomic-scaffold --offline lock",
+        hint="try again, use what the cache has (nomic-scaffold --offline lock), or set a mirror: "
+        + page("how-to/locks.md"),
     )
 
 
