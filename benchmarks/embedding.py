@@ -150,7 +150,7 @@ def corpus(quick: bool) -> dict[str, list[str]]:
     paragraphs = [part for page in pages for part in page.split("\n\n") if len(part) > 40]
     firsts = [text.splitlines()[0] for text in docstrings if len(text.splitlines()[0]) > 15]
     long = [text for text in docstrings if 2500 < len(text) < 7000]
-    sets = {"mixed": docstrings[:108] + paragraphs[:12], "short": firsts[:100], "long": long[:5]}
+    sets = {"mixed": docstrings[:90] + paragraphs[:10], "short": firsts[:100], "long": long[:5]}
     few = {"mixed": 6, "short": 6, "long": 1}
     return {name: [PREFIX + text for text in texts[: few[name] if quick else None]] for name, texts in sets.items()}
 
