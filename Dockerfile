@@ -22,7 +22,7 @@ RUN set -eu; mkdir -p /source/wheelhouse; \
     $pip install --quiet --no-compile --no-deps --require-hashes -r /source/locks/tool/requirements.txt; \
     $pip install --quiet --no-compile --no-deps --no-index --no-build-isolation /source; \
     $pip uninstall --quiet --yes hatchling pip; \
-    sed -i '1s|/layer/opt|/opt|' /layer/opt/nomic-scaffold/bin/*; \
+    find /layer/opt/nomic-scaffold/bin -type f -exec sed -i '1s|/layer/opt|/opt|' {} +; \
     sed -i 's|/layer/opt|/opt|g' /layer/opt/nomic-scaffold/pyvenv.cfg; \
     mkdir -p /layer/project /layer/home/scaffold; chown 10001:10001 /layer/project /layer/home/scaffold; \
     find /layer -exec touch -h -d @0 {} +

@@ -40,6 +40,12 @@ class ScaffoldError(Exception):
         self.hint = hint
 
 
+class CheckFailedError(ScaffoldError):
+    """Something was looked at, and is not as it must be (exit 1)."""
+
+    exit_code = ExitCode.CHECK_FAILED
+
+
 class UsageError(ScaffoldError):
     """The command line asks for something that can't be (exit 2)."""
 

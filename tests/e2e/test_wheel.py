@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import venv
 from pathlib import Path
 
@@ -54,6 +55,24 @@ def test_a_project_made_from_the_wheel_has_nothing_of_the_machine_in_it(installe
     for path in (tmp_path / "there").rglob("*"):
         if path.is_file() and ".git" not in path.parts:
             assert str(tmp_path).encode() not in path.read_bytes(), path
+
+
+def test_the_wheel_holds_all_that_the_tools_image_is_built_from(installed: Path, tmp_path: Path) -> None:
+    script = (
+        "import hashlib, nomic_scaffold.workflows.image.tool_image as t\n"
+        "for name, path in sorted(t.source().items()): print(name, hashlib.sha256(path.read_bytes()).hexdigest())"
+    )
+    texts = []
+    for python, environment in (
+        (installed / "python", {}),
+        (Path(sys.executable), {"PYTHONPATH": str(ROOT / "src")}),
+    ):
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")} | environment
+        command = [str(python), "-c", script]
+        done = subprocess.run(command, cwd=tmp_path, env=clean, capture_output=True, text=True, check=True)
+        texts.append(done.stdout)
+    assert texts[0] == texts[1]
+    assert "Dockerfile " in texts[0]
 
 
 @pytest.mark.parametrize(

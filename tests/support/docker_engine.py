@@ -1,4 +1,4 @@
-"""A private Docker engine, a base image made by debootstrap, and a wheelhouse: for tests with real containers."""
+"""A private Docker engine, and a base image made by debootstrap: for tests with real containers."""
 
 from __future__ import annotations
 
@@ -17,14 +17,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent.parent
 BASE = "nomic-scaffold-test/base:bookworm"
 _DEBIAN = ["ca-certificates", "python3", "python3-venv", "git"]
-_WHEEL_PLATFORMS = [
-    "manylinux_2_28",
-    "manylinux_2_27",
-    "manylinux2014",
-    "manylinux_2_17",
-    "manylinux_2_12",
-    "manylinux1",
-]
+
+
+class NoEngineError(RuntimeError):
+    """dockerd is there and can't run, e.g. in a container that may not mount."""
 
 
 def missing_means() -> str | None:
@@ -70,6 +66,7 @@ def private_engine(cache: Path) -> Iterator[str]:
                 process.kill()
                 process.wait()
             log.close()
+            _unmount(home)
 
 
 def import_base(host: str, cache: Path) -> str:
@@ -91,21 +88,6 @@ def import_base(host: str, cache: Path) -> str:
     return BASE
 
 
-def wheelhouse(cache: Path) -> Path:
-    """Download every wheel of locks/tool/requirements.txt for the base's Python; each is checked by pip."""
-    lock = ROOT / "locks" / "tool" / "requirements.txt"
-    folder = cache / "docker" / f"wheelhouse-{hashlib.sha256(lock.read_bytes()).hexdigest()[:12]}"
-    if not folder.exists():
-        part = folder.with_suffix(".part")
-        shutil.rmtree(part, ignore_errors=True)
-        platforms = [word for name in _WHEEL_PLATFORMS for word in ("--platform", f"{name}_{os.uname().machine}")]
-        options = ["--quiet", "--no-deps", "--require-hashes", "--only-binary", ":all:", "--python-version", "3.11"]
-        command = [sys.executable, "-m", "pip", "download", *options, *platforms, "-r", str(lock), "-d", str(part)]
-        subprocess.run(command, check=True)
-        part.rename(folder)
-    return folder
-
-
 def docker(host: str, *arguments: str) -> str:
     """Run docker's command line against the private engine; gives what it prints."""
     done = subprocess.run(
@@ -118,6 +100,13 @@ def docker(host: str, *arguments: str) -> str:
     return done.stdout.strip()
 
 
+def _unmount(home: Path) -> None:
+    """Take off what an engine that had to stop left mounted, deepest first."""
+    mounts = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
+    for place in sorted((m for m in mounts if m.startswith(f"{home}/")), reverse=True):
+        subprocess.run(["umount", "--lazy", place], check=False)
+
+
 def _wait_for(home: Path, process: subprocess.Popen[bytes]) -> None:
     for _ in range(600):
         if (home / "docker.sock").exists():
@@ -127,8 +116,9 @@ def _wait_for(home: Path, process: subprocess.Popen[bytes]) -> None:
         if process.poll() is not None:
             break
         time.sleep(0.1)
-    text = (home / "log").read_text(errors="replace")[-2000:]
-    raise RuntimeError(f"dockerd did not start:\n{text}")
+    lines = (home / "log").read_text(errors="replace").strip().splitlines() or ["it said nothing"]
+    text = next((line for line in reversed(lines) if "failed" in line or "error" in line), lines[-1])[-300:]
+    raise NoEngineError(f"dockerd did not start: {text}")
 
 
 def _path() -> str:

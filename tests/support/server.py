@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mimetypes
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterator
@@ -65,8 +66,8 @@ class Served:
 
 
 @contextmanager
-def serve(folder: Path) -> Iterator[Served]:
-    """Serve `folder` on a free local port until the context ends."""
+def serve(folder: Path, *, tls: ssl.SSLContext | None = None) -> Iterator[Served]:
+    """Serve `folder` on a free local port until the context ends; over https with `tls`."""
     served = Served(url="", folder=folder)
 
     class Handler(BaseHTTPRequestHandler):
@@ -177,9 +178,11 @@ def serve(folder: Path) -> Iterator[Served]:
 
     server = Server(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
-    served.url = f"http://127.0.0.1:{server.server_address[1]}"
+    served.url = f"{'http' if tls is None else 'https'}://127.0.0.1:{server.server_address[1]}"
     try:
         yield served
     finally:

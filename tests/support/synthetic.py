@@ -54,7 +54,7 @@ SPEC = ProjectSpec(
     python="3.13",
     pypi_requirements=("nomic[local]==3.9.*",),
     pypi_python="3.11",
-    image_budget=None,
+    image_budgets={},
 )
 MACHINE = MachineFacts(
     platform="linux-64",

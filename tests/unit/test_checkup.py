@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from nomic_scaffold.adapters.container.engine import unreachable
+from nomic_scaffold.adapters.container.words import unreachable
 from nomic_scaffold.checks.checkup import diagnose
 from nomic_scaffold.errors import ExitCode
 from nomic_scaffold.models.checkup import Checkup, Folder, Program, ProjectState, Server, State, Survey

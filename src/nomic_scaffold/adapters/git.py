@@ -67,12 +67,15 @@ def first_commit(root: Path, message: str) -> FirstCommit:
 
 
 def revision(root: Path) -> str | None:
-    """Give the commit that `root` is at, 40 hex digits; None without git or without a commit."""
+    """Give the commit that `root` is at, 40 hex digits, and `-dirty` when files differ from it; None without one."""
     git = shutil.which("git")
     if git is None:
         return None
     done = _run(git, root, "rev-parse", "HEAD")
-    return done.stdout.strip() if done.returncode == 0 else None
+    if done.returncode:
+        return None
+    changed = _run(git, root, "status", "--porcelain", "--", ".").stdout.strip()
+    return done.stdout.strip() + ("-dirty" if changed else "")
 
 
 def commit(root: Path, name: str) -> str | None:

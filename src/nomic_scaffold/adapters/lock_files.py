@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from nomic_scaffold.disk import atomic
-from nomic_scaffold.errors import InputError, UnavailableError
+from nomic_scaffold.errors import InputError, StaleLockError, UnavailableError
 from nomic_scaffold.formats import conda_lock, explicit, lock_check, lock_header, lock_inputs, lock_sizes, lock_sources
 from nomic_scaffold.formats.environment_yml import NAME as ENVIRONMENT
 from nomic_scaffold.formats.lock_check import Finding, Head
@@ -161,6 +161,39 @@ def locked_packages(root: Path, accelerator: Accelerator, platform: Platform) ->
         raise InputError(f"has nothing for {platform}, only for {there}", path=name, hint="nomic-scaffold lock")
     sizes = lock_sizes.parse(derived_text(root / SIZES_PATH) or "")
     return tuple(replace(p, size=p.size or sizes.get(p.sha256 or "")) for p in packages)
+
+
+def fresh_packages(
+    root: Path, accelerator: Accelerator, platform: Platform, *, progress: Progress
+) -> tuple[LockedPackage, ...]:
+    """Read what a project's lock has for one platform, as `locked_packages` does, after seeing that it is fresh.
+
+    Raises StaleLockError when its inputs have changed since.
+    """
+    lock = LockPaths(accelerator=accelerator).lock
+    texts = {name: read_text(root / name) for name in (ENVIRONMENT, SCAFFOLD)}
+    inputs = lock_inputs.read(texts[ENVIRONMENT], texts[SCAFFOLD])
+    of_it = [item for item in inputs if (item.accelerator, item.platform) == (accelerator, platform)]
+    head = read_head(root / lock)
+    only = head if isinstance(head, str) else tuple(record for record in head if record.platform == platform)
+    for finding in lock_check.compare(of_it, {accelerator: only}, texts):
+        match finding.kind:
+            case "missing":
+                raise InputError(finding.message, path=finding.file, hint="nomic-scaffold lock")
+            case "changed":
+                raise StaleLockError(
+                    finding.message,
+                    path=finding.file,
+                    line=finding.line,
+                    hint="nomic-scaffold lock, then the same command again",
+                )
+            case "foreign":
+                progress.say(f"{lock} was made by another tool; whether it is fresh can't be told")
+            case "incomplete":
+                progress.say(f"{lock} lacks the pip section of environment.yml; nomic-scaffold lock adds it")
+            case "derived":
+                pass
+    return locked_packages(root, accelerator, platform)
 
 
 def read_inputs(root: Path) -> tuple[LockInputs, ...]:

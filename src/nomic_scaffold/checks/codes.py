@@ -424,3 +424,9 @@ IMG_BUDGET = declare(
     "the image is not larger than allowed",
     "scaffold.toml sets the largest size under [image]. `nomic-scaffold image build` prints the largest packages.",
 )
+IMG_PROJECT = declare(
+    "IMG004",
+    "the image holds the project as it is here",
+    "Every file of the project that is to be in the image has the same sha256 in /project and here, and nothing else "
+    "is there. A source that has changed since the build, or that was changed in the image, is named.",
+)

@@ -1,17 +1,26 @@
-"""Judge an image by what its engine tells of it: what it was built from, who runs in it, how large it is."""
+"""Judge an image: what it was built from, who runs in it, how large it is, whether it holds the project as it is."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from nomic_scaffold.checks.codes import IMG_BUDGET, IMG_INPUTS, IMG_USER
+from nomic_scaffold.checks.codes import IMG_BUDGET, IMG_INPUTS, IMG_PROJECT, IMG_USER
 from nomic_scaffold.models.image import Image
 from nomic_scaffold.models.report import CheckResult, Status
 
+_APART = ("Dockerfile", ".dockerignore")
+"""Files of the context that are for the build alone."""
 
-def check_image(image: Image, *, labels: Mapping[str, str], budget: int | None) -> tuple[CheckResult, ...]:
-    """Hold an image against the project's files; `labels` are those that a build of them would have."""
-    return (_inputs(image, labels), _user(image), *([] if budget is None else [_budget(image, budget)]))
+
+def check_image(
+    image: Image, *, labels: Mapping[str, str], budget: int | None, ours: Mapping[str, str], found: Mapping[str, str]
+) -> tuple[CheckResult, ...]:
+    """Hold an image against the project's files; `labels` are those that a build of them would have.
+
+    `ours` and `found` are name -> sha256 of the project's files here and in the image.
+    """
+    size = [] if budget is None else [_budget(image, budget)]
+    return (_inputs(image, labels), _user(image), *size, _project(ours, found))
 
 
 def _inputs(image: Image, labels: Mapping[str, str]) -> CheckResult:
@@ -20,6 +29,17 @@ def _inputs(image: Image, labels: Mapping[str, str]) -> CheckResult:
         told = "; ".join(f"{name} is {image.labels.get(name) or 'missing'}, not {labels[name]}" for name in other)
         return IMG_INPUTS.result(Status.FAIL, told, hint="nomic-scaffold image build")
     return IMG_INPUTS.result(Status.PASS, "lock, weights and variant are the project's")
+
+
+def _project(ours: Mapping[str, str], found: Mapping[str, str]) -> CheckResult:
+    wanted = {name: sha256 for name, sha256 in ours.items() if name not in _APART}
+    told = [f"{name} is missing" for name in sorted(wanted.keys() - found.keys())]
+    told += [f"{name} is not a file of the project" for name in sorted(found.keys() - wanted.keys())]
+    told += [f"{name} differs" for name in sorted(wanted.keys() & found.keys()) if wanted[name] != found[name]]
+    if told:
+        more = f" and {len(told) - 5} more" if len(told) > 5 else ""
+        return IMG_PROJECT.result(Status.FAIL, "; ".join(told[:5]) + more, hint="nomic-scaffold image build")
+    return IMG_PROJECT.result(Status.PASS, f"{len(wanted)} files are those of the project")
 
 
 def _user(image: Image) -> CheckResult:

@@ -15,7 +15,9 @@ from nomic_scaffold.models.lock import LockedPackage, LockFile, LockPaths, LockS
 from nomic_scaffold.models.report import CheckResult, Place, Status
 from nomic_scaffold.models.variant import Accelerator
 
-_CUDA = re.compile(r"^(cuda-|libcu(blas|fft|rand|solver|sparse|dss|file)|cudnn|libcudnn|nccl|cuda$|libnvjitlink)")
+CUDA_LIBRARY = re.compile(
+    r"^(cuda-|libcu(blas|fft|rand|solver|sparse|dss|file)|cudnn|libcudnn|nccl|cuda$|libnvjitlink)"
+)
 _PYTHON_BUILD = re.compile(r"(^|_)(py\d|pyh|cp\d)")
 _HEX = {"md5": re.compile(r"[0-9a-f]{32}"), "sha256": re.compile(r"[0-9a-f]{64}")}
 _SHOWN = 3
@@ -162,7 +164,7 @@ def _mixture(lock: LockFile) -> Iterator[str]:
         found = accelerator_of(package)
         if found is not None and found is not lock.accelerator:
             yield f"{_named(package)} is a {found.upper()} build in a {lock.accelerator.upper()} lock"
-        elif lock.accelerator is Accelerator.CPU and _CUDA.match(package.name):
+        elif lock.accelerator is Accelerator.CPU and CUDA_LIBRARY.match(package.name):
             yield f"{_named(package)} is for CUDA"
 
 

@@ -103,7 +103,7 @@ def command(
     from nomic_scaffold.workflows.verify import verify
 
     shape = format_ or options.format_in(*FORMATS)
-    wanted = _wanted(reports)
+    wanted = wanted_reports(reports)
     check_targets({"--save-evidence": save_evidence, "-o": output, **{f"--report {n}=": p for n, p in wanted}})
     done = verify(
         options.root(),
@@ -120,12 +120,13 @@ def command(
     if save_evidence:
         write_target(save_evidence, evidence_format.render(done.evidence))
     for name, path in wanted:
-        write_target(path, _text(done.report, name, strict=strict))
+        write_report(done.report, name, path, strict=strict)
     show(done.report, shape, options, strict=strict, output=output)
     return int(done.report.exit_code(strict=strict))
 
 
-def _wanted(reports: tuple[str, ...]) -> tuple[tuple[str, Path], ...]:
+def wanted_reports(reports: tuple[str, ...]) -> tuple[tuple[str, Path], ...]:
+    """Read each FORMAT=FILE; raises UsageError for anything else."""
     found = []
     for pair in reports:
         name, sign, path = pair.partition("=")
@@ -148,6 +149,11 @@ def _read(path: Path) -> Evidence:
         raise UnavailableError(
             f"--evidence: can't read {path}: {reason}", hint="make it with: nomic-scaffold verify --save-evidence FILE"
         ) from error
+
+
+def write_report(report: Report, shape: str, path: Path, *, strict: bool) -> None:
+    """Write a report to a file, in the format `shape`."""
+    write_target(path, _text(report, shape, strict=strict))
 
 
 def show(report: Report, shape: str, options: Options, *, strict: bool, output: Path | None) -> None:

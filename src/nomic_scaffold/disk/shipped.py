@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-_PACKAGE = Path(__file__).resolve().parent.parent
+PACKAGE = Path(__file__).resolve().parent.parent
+"""The folder of this package."""
 
 
 def shipped(*parts: str) -> Path:
@@ -12,7 +13,7 @@ def shipped(*parts: str) -> Path:
 
     Raises FileNotFoundError when an installation is damaged.
     """
-    for root in (_PACKAGE / "_data", _PACKAGE.parent.parent):
+    for root in (PACKAGE / "_data", PACKAGE.parent.parent):
         path = root.joinpath(*parts)
         if path.exists():
             return path
@@ -21,4 +22,4 @@ def shipped(*parts: str) -> Path:
 
 def probe_folder() -> Path:
     """Give the folder that the environment's own Python runs as the probe."""
-    return _PACKAGE / "_probe"
+    return PACKAGE / "_probe"

@@ -75,7 +75,7 @@ class PypiTable(Boundary):
 class ImageTable(Boundary):
     """Limits of the Docker image."""
 
-    budget_mb: Annotated[int, Field(gt=0)] | None = Field(default=None, alias="budget-mb")
+    budget_mb: dict[Accelerator, Annotated[int, Field(gt=0)]] = Field(default={}, alias="budget-mb")
 
 
 class ScaffoldToml(Boundary):
@@ -171,7 +171,7 @@ def resolve(toml: ScaffoldToml, environment: EnvironmentYml) -> ProjectSpec:
         python=toml.project.python,
         pypi_requirements=toml.pypi.requirements,
         pypi_python=toml.pypi.python,
-        image_budget=toml.image.budget_mb * 1_000_000 if toml.image.budget_mb else None,
+        image_budgets={name: size * 1_000_000 for name, size in toml.image.budget_mb.items()},
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from nomic_scaffold.models.variant import Accelerator, Platform, Variant
@@ -56,8 +57,8 @@ class ProjectSpec:
     """What `locks/pylock.toml` resolves, for machines that reach no conda channel."""
     pypi_python: str
     """The lowest Python that `locks/pylock.toml` resolves for, e.g. `3.11`."""
-    image_budget: int | None
-    """Largest size of the project's image in bytes, if the project sets one."""
+    image_budgets: Mapping[Accelerator, int]
+    """Largest size of the image of each variant in bytes, where the project sets one."""
 
     def variant(self, platform: Platform, accelerator: Accelerator) -> Variant | None:
         """Find a variant by platform and accelerator."""

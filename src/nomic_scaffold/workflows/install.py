@@ -11,9 +11,10 @@ from typing import Literal
 
 from nomic_scaffold.adapters import lock_files, project, reach
 from nomic_scaffold.checks.machine import Need, needs
-from nomic_scaffold.errors import InputError, ScaffoldError, StaleLockError, UnavailableError, UsageError
-from nomic_scaffold.formats import environment_yml, lock_check, lock_inputs, pylock
-from nomic_scaffold.models.lock import LockedPackage, LockPaths, PypiLock
+from nomic_scaffold.checks.mixture import mixture
+from nomic_scaffold.errors import CheckFailedError, ScaffoldError, StaleLockError, UnavailableError, UsageError
+from nomic_scaffold.formats import pylock
+from nomic_scaffold.models.lock import LockedPackage, PypiLock
 from nomic_scaffold.models.prefix import Prefix, Provider
 from nomic_scaffold.models.progress import Progress
 from nomic_scaffold.models.spec import ProjectSpec
@@ -254,9 +255,9 @@ def _conda(
 
         install_into(prefix, packages, wheels=wheels, offline=offline, progress=progress)
 
-    return install_conda(
+    made = install_conda(
         Wanted(
-            packages=locked_packages(root, choice.accelerator, platform, progress=progress),
+            packages=lock_files.fresh_packages(root, choice.accelerator, platform, progress=progress),
             platform=platform,
             accelerator=choice.accelerator,
             requested=spec.requirements,
@@ -274,42 +275,21 @@ def _conda(
             bring=None if offline else partial(weights.bring_wheels, progress=progress),
         ),
     )
+    refuse_mixture(made)
+    return made
 
 
-def locked_packages(
-    root: Path, accelerator: Accelerator, platform: Platform, *, progress: Progress
-) -> tuple[LockedPackage, ...]:
-    """Read what the lock of `accelerator` has for `platform`.
+def refuse_mixture(prefix: Prefix) -> None:
+    """Raise CheckFailedError when a CPU environment carries something for CUDA, or a CUDA one a CPU build of torch."""
+    from nomic_scaffold.adapters.conda.accelerated import look
 
-    Raises StaleLockError when its inputs have changed since, InputError when it has nothing for the platform.
-    """
-    paths = LockPaths(accelerator=accelerator)
-    texts = {name: lock_files.read_text(root / name) for name in (environment_yml.NAME, lock_inputs.SCAFFOLD)}
-    inputs = lock_inputs.read(texts[environment_yml.NAME], texts[lock_inputs.SCAFFOLD])
-    of_it = [item for item in inputs if (item.accelerator, item.platform) == (accelerator, platform)]
-    head = lock_files.read_head(root / paths.lock)
-    for finding in lock_check.compare(of_it, {accelerator: _only(head, platform)}, texts):
-        match finding.kind:
-            case "missing":
-                raise InputError(finding.message, path=finding.file, hint="nomic-scaffold lock")
-            case "changed":
-                raise StaleLockError(
-                    finding.message,
-                    path=finding.file,
-                    line=finding.line,
-                    hint="nomic-scaffold lock, then install again",
-                )
-            case "foreign":
-                progress.say(f"{paths.lock} was made by another tool; whether it is fresh can't be told")
-            case "incomplete":
-                progress.say(f"{paths.lock} lacks the pip section of environment.yml; nomic-scaffold lock adds it")
-            case "derived":
-                pass
-    return lock_files.locked_packages(root, accelerator, platform)
-
-
-def _only(head: lock_check.Head, platform: Platform) -> lock_check.Head:
-    return head if isinstance(head, str) else tuple(record for record in head if record.platform == platform)
+    seen = look(prefix.path)
+    wrong = mixture(prefix.accelerator, packages=seen.packages, modules=seen.modules, torch_cuda=seen.torch_cuda)
+    if wrong:
+        raise CheckFailedError(
+            f"{prefix.path} is the {prefix.accelerator} variant, and {wrong}",
+            hint="pin the build in [variants] of scaffold.toml, then nomic-scaffold lock",
+        )
 
 
 def _pylock(root: Path, spec: ProjectSpec) -> PypiLock:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import tarfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,33 +21,42 @@ PROJECT_PARTS = (
 )
 
 
-def write_context(root: Path, destination: Path, *, extra: Mapping[str, Path]) -> None:
-    """Write the context of the project at `root`; `extra` maps names inside it to folders or files.
-
-    Members are sorted, owned by nobody in particular, and bear no times, so that the engine's cache holds.
-    """
-    destination.parent.mkdir(parents=True, exist_ok=True)
+def project_members(root: Path) -> dict[str, Path]:
+    """Give name in the context -> file, of all that a project's image is made of."""
     members: dict[str, Path] = {}
     for part in PROJECT_PARTS:
-        _collect(root / part, part, members)
-    for name, path in extra.items():
-        _collect(path, name, members)
-    with tarfile.open(destination, "w", format=tarfile.PAX_FORMAT) as tar:
-        for name in sorted(members):
-            path = members[name]
-            member = tarfile.TarInfo(name)
-            member.mode = 0o755 if path.stat().st_mode & 0o100 else 0o644
-            member.size = path.stat().st_size
-            with path.open("rb") as file:
-                tar.addfile(member, file)
+        members |= members_of(root / part, part)
+    return members
 
 
-def _collect(path: Path, name: str, members: dict[str, Path]) -> None:
+def members_of(path: Path, name: str) -> dict[str, Path]:
+    """Give name in the context -> file, of a file or a folder that is to stand there as `name`."""
     if path.is_dir():
+        members = {}
         for entry in sorted(path.rglob("*")):
             relative = entry.relative_to(path)
             hidden = any(part == "__pycache__" or part.endswith(".part") for part in relative.parts)
             if entry.is_file() and not hidden:
                 members[f"{name}/{relative.as_posix()}"] = entry
-    elif path.is_file():
-        members[name] = path
+        return members
+    return {name: path} if path.is_file() else {}
+
+
+def write_context(destination: Path, members: Mapping[str, Path | bytes]) -> None:
+    """Write a context: name inside it -> file here, or its content.
+
+    Members are sorted, owned by nobody in particular, and bear no times, so that the engine's cache holds.
+    """
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(destination, "w", format=tarfile.PAX_FORMAT) as tar:
+        for name in sorted(members):
+            content = members[name]
+            member = tarfile.TarInfo(name)
+            if isinstance(content, bytes):
+                member.size, member.mode = len(content), 0o644
+                tar.addfile(member, io.BytesIO(content))
+                continue
+            status = content.stat()
+            member.size, member.mode = status.st_size, 0o755 if status.st_mode & 0o100 else 0o644
+            with content.open("rb") as file:
+                tar.addfile(member, file)

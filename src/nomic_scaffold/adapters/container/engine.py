@@ -1,11 +1,9 @@
-"""Reach the Docker engine, build images, and run one command in a sealed container."""
+"""Reach the Docker engine, look at its images, and run one command in a sealed container."""
 
 from __future__ import annotations
 
 import io
 import os
-import shutil
-import subprocess
 import sys
 import tarfile
 from collections.abc import Iterator, Mapping
@@ -13,26 +11,47 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from nomic_scaffold.adapters.container.steps import BuildOutput
-from nomic_scaffold.errors import ScaffoldError, ToolMissingError, UnavailableError
-from nomic_scaffold.models.image import Builder, Image, ImageLayer
+from nomic_scaffold.adapters.container.words import translated, unreachable
+from nomic_scaffold.errors import UnavailableError
+from nomic_scaffold.models.image import Image, ImageLayer
 from nomic_scaffold.models.progress import Progress
+from nomic_scaffold.models.variant import Platform
 
 NOBODY = "10001:10001"
 """User and group of everything that runs in our containers."""
 
 
+PLATFORMS = {Platform.LINUX_64: "linux/amd64", Platform.LINUX_AARCH64: "linux/arm64"}
+"""What engines call our platforms."""
+
+
+def host() -> str | None:
+    """Say which engine is meant: DOCKER_HOST, or the current `docker context`; None for the default socket."""
+    from docker import ContextAPI
+    from docker.errors import DockerException
+
+    named = os.environ.get("DOCKER_HOST")
+    if named:
+        return named
+    try:
+        context = ContextAPI.get_context(os.environ.get("DOCKER_CONTEXT"))
+    except (DockerException, OSError, ValueError, KeyError):
+        return None
+    return None if context is None or context.name == "default" else str(context.Host)
+
+
 @contextmanager
 def engine() -> Iterator[Any]:
-    """Give a docker client of the engine that DOCKER_HOST, or else the default socket, names.
+    """Give a docker client of the engine that `host` names, or else of the default socket.
 
     Raises ToolMissingError when none answers.
     """
     import docker
     from docker.errors import DockerException
 
+    named = host()
     try:
-        client = docker.from_env(timeout=600)
+        client = docker.from_env(timeout=600, environment={**os.environ, **({"DOCKER_HOST": named} if named else {})})
         client.ping()
     except DockerException as error:
         raise unreachable(str(error), system=sys.platform, host=os.environ.get("DOCKER_HOST")) from error
@@ -42,31 +61,42 @@ def engine() -> Iterator[Any]:
         client.close()
 
 
-def build(
-    client: Any,
-    context: Path,
-    *,
-    tag: str,
-    arguments: Mapping[str, str],
-    labels: Mapping[str, str],
-    log: Path,
-    cached: bool,
-    builder: Builder,
-    network: str | None,
-    progress: Progress,
-) -> Image:
-    """Build the image of `context` (a tar file with a Dockerfile at its top) and tag it.
+def find(client: Any, image: str) -> str | None:
+    """Give the id of an image that the engine has; None when it has not."""
+    from docker.errors import APIError, ImageNotFound
 
-    Every line of the engine is kept in `log`. Raises UnavailableError with the failing step and its last lines.
-    """
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("w", encoding="utf-8") as kept:
-        output = BuildOutput(kept, progress)
-        if builder == "classic":
-            _build_classic(client, context, tag, arguments, labels, network, output, cached=cached)
-        else:
-            _build_buildkit(context, tag, arguments, labels, network, output, cached=cached)
-    return describe(client, tag)
+    try:
+        return str(client.images.get(image).id)
+    except ImageNotFound:
+        return None
+    except APIError as error:
+        raise translated(str(error.explanation or error)) from error
+
+
+def have(client: Any, image: str, *, platform: Platform, progress: Progress) -> str:
+    """Have the engine pull an image that it lacks; gives its id. Raises UnavailableError when it can't be had."""
+    import requests
+    from docker.errors import APIError
+
+    found, said = find(client, image), ""
+    if found is None:
+        progress.say(f"pulling {image}")
+        try:
+            said = str(client.api.pull(image, platform=PLATFORMS[platform]))
+        except APIError as error:
+            raise translated(f"{image}: {error.explanation or error}") from error
+        except requests.exceptions.RequestException as error:
+            raise translated(f"{image}: {error}") from error
+        found = find(client, image)
+    if found is None:
+        raise translated(f"{image}: {said.strip()[-300:] or 'not found: does not exist'}")
+    return found
+
+
+def also_tag(client: Any, image: str, tag: str) -> None:
+    """Give an image one more name."""
+    repository, _, version = tag.rpartition(":")
+    client.api.tag(image, repository, version)
 
 
 def describe(client: Any, tag: str) -> Image:
@@ -127,7 +157,7 @@ def run_sealed(
             healthcheck={"test": ["NONE"]},
         )
     except APIError as error:
-        raise translated(error) from error
+        raise translated(str(error.explanation or error)) from error
     try:
         container.put_archive("/verify", _tar_of(files))
         container.start()
@@ -139,7 +169,7 @@ def run_sealed(
             f"{command[0]} in {image} did not end in {timeout:.0f} s", hint="a larger --timeout, or more memory"
         ) from error
     except APIError as error:
-        raise translated(error) from error
+        raise translated(str(error.explanation or error)) from error
     finally:
         container.remove(force=True, v=True)
     return code, out, err
@@ -155,7 +185,7 @@ def take_out(client: Any, image: str, path: str, destination: Path) -> None:
     try:
         container = client.containers.create(image, ["none"], entrypoint=[])
     except APIError as error:
-        raise translated(error) from error
+        raise translated(str(error.explanation or error)) from error
     try:
         blocks, _ = container.get_archive(path, chunk_size=1 << 20)
         destination.mkdir(parents=True, exist_ok=True)
@@ -186,135 +216,6 @@ class _Blocks(io.RawIOBase):
             self._rest += block
         taken, self._rest = self._rest[:size], self._rest[size:]
         return taken
-
-
-def translated(error: Exception) -> ScaffoldError:
-    """Say an error of the engine in words that help."""
-    text = str(getattr(error, "explanation", None) or error).strip()
-    lower = text.lower()
-    if "no space left" in lower:
-        return UnavailableError(f"the engine's disk is full: {text}", hint="docker system prune")
-    if "manifest unknown" in lower or "pull access denied" in lower or "not found: does not exist" in lower:
-        return UnavailableError(
-            f"an image that the Dockerfile starts from can't be had: {text}",
-            hint="name another: nomic-scaffold image build --base IMAGE --builder-image IMAGE",
-        )
-    if any(word in lower for word in ("dial tcp", "lookup", "i/o timeout", "connection refused", "tls:")):
-        return UnavailableError(
-            f"the engine can't reach the registry of the base image: {text}",
-            hint="name one that it has: nomic-scaffold image build --base IMAGE --builder-image IMAGE",
-        )
-    return UnavailableError(f"the engine says: {text}")
-
-
-def _build_classic(
-    client: Any,
-    context: Path,
-    tag: str,
-    arguments: Mapping[str, str],
-    labels: Mapping[str, str],
-    network: str | None,
-    output: BuildOutput,
-    *,
-    cached: bool,
-) -> None:
-    from docker.errors import APIError
-
-    try:
-        with context.open("rb") as file:
-            for event in client.api.build(
-                fileobj=file,
-                custom_context=True,
-                tag=tag,
-                rm=True,
-                forcerm=True,
-                decode=True,
-                buildargs=dict(arguments),
-                labels=dict(labels),
-                network_mode=network,
-                nocache=not cached,
-            ):
-                if "stream" in event:
-                    output.write(event["stream"])
-                elif "status" in event:
-                    output.note(f"{event['status']} {event.get('id', '')}".strip())
-                elif "error" in event:
-                    output.write(event["error"] + "\n")
-                    raise _failed(output, translated(RuntimeError(event["error"])))
-    except APIError as error:
-        raise translated(error) from error
-
-
-def _build_buildkit(
-    context: Path,
-    tag: str,
-    arguments: Mapping[str, str],
-    labels: Mapping[str, str],
-    network: str | None,
-    output: BuildOutput,
-    *,
-    cached: bool,
-) -> None:
-    program = shutil.which("docker")
-    if program is None:
-        raise ToolMissingError(
-            "BuildKit is reached through the docker command, and there is none on PATH",
-            hint="install docker's command line, or leave out --buildkit",
-        )
-    command = [program, "build", "--progress", "plain", "--tag", tag]
-    for name, value in sorted(arguments.items()):
-        command += ["--build-arg", f"{name}={value}"]
-    for name, value in sorted(labels.items()):
-        command += ["--label", f"{name}={value}"]
-    if not cached:
-        command.append("--no-cache")
-    if network:
-        command += ["--network", network]
-    with context.open("rb") as file:
-        process = subprocess.Popen(
-            [*command, "-"],
-            stdin=file,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, "DOCKER_BUILDKIT": "1"},
-            text=True,
-            encoding="utf-8",
-            errors="replace",
-        )
-        assert process.stdout is not None
-        for line in process.stdout:
-            output.write(line)
-        code = process.wait()
-    if code:
-        raise _failed(output, translated(RuntimeError(output.tail(3))))
-
-
-def _failed(output: BuildOutput, cause: ScaffoldError) -> ScaffoldError:
-    return UnavailableError(
-        f"the build stopped at {output.step or 'its start'}\n{output.tail(12)}",
-        hint=f"the whole log: {output.name}" + (f"; {cause.hint}" if cause.hint else ""),
-    )
-
-
-_START = {"darwin": "open -a Docker", "win32": "docker desktop start"}
-"""How an engine is started; elsewhere systemd does it."""
-_LET_IN = {"darwin": "open -a Docker", "win32": 'net localgroup docker-users "$env:USERNAME" /add'}
-"""How one gets the right to talk to it; elsewhere by its group."""
-
-
-def unreachable(text: str, *, system: str, host: str | None) -> ToolMissingError:
-    """Say why no engine answers on a `system` like sys.platform, with `host` the value of DOCKER_HOST."""
-    if "permission denied" in text.lower():
-        return ToolMissingError(
-            "you may not talk to the Docker engine (permission denied on its socket)",
-            hint=_LET_IN.get(system, "sudo usermod -aG docker $USER && newgrp docker"),
-        )
-    if host:
-        unset = "Remove-Item Env:DOCKER_HOST" if system == "win32" else "unset DOCKER_HOST"
-        hint = f"start the engine that DOCKER_HOST names, or take this machine's own: {unset}"
-    else:
-        hint = _START.get(system, "sudo systemctl start docker")
-    return ToolMissingError(f"no Docker engine answers ({text.splitlines()[0][:160]})", hint=hint)
 
 
 def _tar_of(files: Mapping[str, bytes]) -> IO[bytes]:

@@ -32,9 +32,10 @@ class BuildOutput:
             if line.strip():
                 self._last.append(line.rstrip())
             step = _CLASSIC.match(line) or _BUILDKIT.match(line)
-            if step and step[0] != self.step:
-                self.step = f"step {step[1]}: {_short(step[2])}"
-                self._progress.say(f"  {self.step}")
+            told = f"step {step[1]}: {_short(step[2])}" if step else self.step
+            if told != self.step:
+                self.step = told
+                self._progress.say(f"  {told}")
 
     def note(self, text: str) -> None:
         """Keep a line that is only for the log."""
