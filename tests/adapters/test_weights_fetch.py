@@ -273,6 +273,18 @@ def test_a_project_gets_a_read_only_link(bench, tmp_path) -> None:
     assert [path.name for path in destination.parent.iterdir()] == ["renamed.gguf"]
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no umask")
+def test_a_container_s_user_may_read_the_file_whatever_the_umask(bench, tmp_path) -> None:
+    bench.fetch(bench.wanted("good"))
+    before = os.umask(0o077)
+    try:
+        weights.place(PIN, bench.store, tmp_path / "weights" / "model.gguf")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "weights").stat().st_mode & 0o777 == 0o755
+    assert (tmp_path / "weights" / "model.gguf").stat().st_mode & 0o777 == 0o444
+
+
 def test_a_wrong_file_in_the_project_is_replaced(bench, tmp_path) -> None:
     bench.fetch(bench.wanted("good"))
     destination = tmp_path / "model.gguf"

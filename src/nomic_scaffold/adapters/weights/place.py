@@ -50,6 +50,7 @@ def place_checked(stored: Path, destination: Path, *, wanted: OfficialFile, prog
     folder = destination.parent
     with disk_refusals(folder, wanted.size):
         folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(folder.stat().st_mode | 0o055)  # whatever the umask: it is mounted for a container's user
         temporary = _linked(stored, folder)
     placed: Placed = "link"
     if temporary is None:
