@@ -10,38 +10,44 @@ from nomic_scaffold.models.boundary import Boundary
 NAME = ".nomic-scaffold-left-out.json"
 """The record, relative to the prefix."""
 
-PATTERNS: tuple[str, ...] = (
-    "include/*",
-    "lib/*.a",
-    "lib/cmake/*",
-    "lib/pkgconfig/*",
-    "lib/python3.*/config-*/*",
-    "lib/python3.*/idlelib/*",
-    "lib/python3.*/lib-dynload/_tkinter.*",
-    "lib/python3.*/test/*",
-    "lib/python3.*/tkinter/*",
-    "lib/python3.*/turtledemo/*",
-    "lib/python3.*/site-packages/numpy/*/tests/*",
-    "lib/python3.*/site-packages/pandas/tests/*",
-    "lib/python3.*/site-packages/pyarrow/include/*",
-    "lib/python3.*/site-packages/pyarrow/tests/*",
-    "lib/python3.*/site-packages/torch/include/*",
-    "lib/python3.*/site-packages/torch/share/cmake/*",
-    "lib/libtcl8*",
-    "lib/libtk8*",
-    "lib/tcl8*",
-    "lib/tk8*",
-    "share/doc/*",
-    "share/gtk-doc/*",
-    "share/info/*",
-    "share/man/*",
-    "*.debug",
-    "*.pyc",
-)
-"""Files that embedding never opens: headers, static libraries, tests, Tcl/Tk, manuals, debug symbols.
+GROUPS: dict[str, tuple[str, ...]] = {
+    "headers": (
+        "include/*",
+        "lib/python3.*/site-packages/pyarrow/include/*",
+        "lib/python3.*/site-packages/torch/include/*",
+    ),
+    "static libraries": ("lib/*.a",),
+    "what builds use": (
+        "lib/cmake/*",
+        "lib/pkgconfig/*",
+        "lib/python3.*/config-*/*",
+        "lib/python3.*/site-packages/torch/share/cmake/*",
+    ),
+    "tests": (
+        "lib/python3.*/test/*",
+        "lib/python3.*/site-packages/numpy/*/tests/*",
+        "lib/python3.*/site-packages/pandas/tests/*",
+        "lib/python3.*/site-packages/pyarrow/tests/*",
+    ),
+    "Tcl/Tk and IDLE": (
+        "lib/libtcl8*",
+        "lib/libtk8*",
+        "lib/tcl8*",
+        "lib/tk8*",
+        "lib/python3.*/idlelib/*",
+        "lib/python3.*/lib-dynload/_tkinter.*",
+        "lib/python3.*/tkinter/*",
+        "lib/python3.*/turtledemo/*",
+    ),
+    "manuals": ("share/doc/*", "share/gtk-doc/*", "share/info/*", "share/man/*"),
+    "debug symbols": ("*.debug",),
+    "compiled Python": ("*.pyc",),
+}
+"""Files that embedding never opens, by what they are.
 
 Without headers `torch.compile` can't build C++ code; nothing else in a generated project needs them.
 """
+PATTERNS: tuple[str, ...] = tuple(pattern for patterns in GROUPS.values() for pattern in patterns)
 
 
 class LeftOut(Boundary):

@@ -1,0 +1,214 @@
+"""Size and speed of a project's image: `nox -s bench -- image`, as root, with a Docker engine's program installed.
+
+Computed from the shipped locks: the bytes of all packages of each Linux variant. Measured on the tests' channel, with a
+private engine: what is left out, what the image weighs, how long a cold build and a rebuild take.
+`QUICK=1` computes only.
+
+Goals: 1.3 GB for the real CPU image without weights; a cold build at most 1.3 times as long as installing the same
+environment outside docker; a rebuild after a change of source in 3 s.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
+
+from _tables import write_between_markers  # noqa: E402
+
+from nomic_scaffold.formats import conda_lock, left_out, lock_sizes  # noqa: E402
+from nomic_scaffold.models.variant import Accelerator, Platform  # noqa: E402
+from tests.support import docker_engine  # noqa: E402
+from tests.support.channel import mirrored, real_channel, test_cache  # noqa: E402
+from tests.support.server import serve  # noqa: E402
+from tests.support.weights import official_file  # noqa: E402
+
+TOOL = [sys.executable, "-m", "nomic_scaffold"]
+PAGE = ROOT / "docs" / "explanation" / "image-size.md"
+GOAL_BYTES, GOAL_COLD, GOAL_REBUILD = 1.3e9, 1.3, 3.0
+LOCKS = {Accelerator.CPU: "conda-lock.yml", Accelerator.CUDA: "cuda.conda-lock.yml"}
+
+
+def mb(size: float) -> str:
+    """Write bytes as people read them."""
+    return f"{size / 1e6:,.0f} MB"
+
+
+def package_bytes() -> dict[str, int]:
+    """Add up what each Linux variant of the shipped locks downloads."""
+    sizes = lock_sizes.parse((ROOT / "locks" / "sizes.json").read_text(encoding="utf-8"))
+    found = {}
+    for accelerator, name in LOCKS.items():
+        lock = conda_lock.parse((ROOT / "locks" / name).read_text(encoding="utf-8"), path=name, accelerator=accelerator)
+        for platform in (Platform.LINUX_64, Platform.LINUX_AARCH64):
+            packages = lock.on(platform)
+            unknown = [p.name for p in packages if not (p.size or sizes.get(p.sha256 or ""))]
+            if unknown:
+                sys.exit(f"{name}: the size of {unknown} is not known")
+            found[f"{platform}-{accelerator}"] = sum(p.size or sizes[p.sha256 or ""] for p in packages)
+    return found
+
+
+def run(command: Iterable[str | Path], environment: dict[str, str], *, cwd: Path) -> tuple[str, float]:
+    """Run a command; give its stdout and its wall time in seconds."""
+    start = time.perf_counter()
+    done = subprocess.run(
+        [str(part) for part in command], env=environment, cwd=cwd, capture_output=True, text=True, check=False
+    )
+    seconds = time.perf_counter() - start
+    if done.returncode:
+        sys.exit(f"{command} failed:\n{done.stdout[-2000:]}{done.stderr[-3000:]}")
+    return done.stdout, seconds
+
+
+def folder_bytes(folder: Path) -> int:
+    """Add up the files of a folder; hard links once."""
+    seen = {(s.st_dev, s.st_ino): s.st_size for path in folder.rglob("*") if not path.is_dir() for s in [path.lstat()]}
+    return sum(seen.values())
+
+
+def by_group(prefix: Path) -> dict[str, tuple[int, int]]:
+    """Give files and bytes of each group of patterns that `--slim` leaves out of a prefix."""
+    found = dict.fromkeys(left_out.GROUPS, (0, 0))
+    for path in prefix.rglob("*"):
+        if path.is_dir() and not path.is_symlink():
+            continue
+        name = path.relative_to(prefix).as_posix()
+        group = next((g for g, patterns in left_out.GROUPS.items() if left_out.leaves_out(patterns, name)), None)
+        if group:
+            files, size = found[group]
+            found[group] = (files + 1, size + path.lstat().st_size)
+    return found
+
+
+class Measured:
+    """What the private engine and the tests' channel show."""
+
+    def __init__(self, folder: Path, host: str, environment: dict[str, str]) -> None:
+        self.root = folder / "project"
+        self.environment = {**environment, "DOCKER_HOST": host, "CI": "true"}
+        python = f"{sys.version_info[0]}.{sys.version_info[1]}"
+        options = ("--defaults", "--python", python, "--platform", "linux-64", "--variant", "cpu")
+        run([*TOOL, "new", self.root, *options], self.environment, cwd=folder)
+        for step in (["lock"], ["weights", "add", official_file()], ["weights", "pull"]):
+            self.tool(*step)
+        self.first = self.build("--tag", "first")[0]  # the tool's image is made, and every archive fetched
+        self._install(folder)
+        self._builds(host)
+
+    def tool(self, *arguments: str | Path) -> tuple[str, float]:
+        """Run the tool on the project; give its stdout and its wall time in seconds."""
+        return run([*TOOL, "-C", self.root, *arguments], self.environment, cwd=self.root)
+
+    def build(self, *arguments: str) -> tuple[dict[str, object], float]:
+        """Run `image build`; give its JSON and its wall time in seconds."""
+        base = ("--base", docker_engine.BASE, "--builder-base", docker_engine.BASE)
+        out, seconds = self.tool("--format", "json", "image", "build", *base, *arguments)
+        return json.loads(out), seconds
+
+    def _install(self, folder: Path) -> None:
+        whole, slim = folder / "whole", folder / "slim"
+        install = ("install", "--provider", "conda", "--variant", "cpu", "--copy", "--prefix")
+        self.tool(*install, whole)
+        self.whole_bytes, self.groups = folder_bytes(whole), by_group(whole)
+        self.install_seconds = self.tool(*install, slim, "--slim")[1]
+        self.slim_bytes = folder_bytes(slim)
+        self.tool("verify", "--only", "environment", "--deep", "--prefix", slim)
+
+    def _builds(self, host: str) -> None:
+        self.image, self.cold_seconds = self.build("--no-cache", "--tag", "cold")
+        source = self.root / "src" / "project" / "__init__.py"
+        source.write_text(source.read_text(encoding="utf-8") + "\n# one more line\n", encoding="utf-8")
+        self.rebuild_seconds = self.build("--tag", "cold")[1]
+        self.mounted = self.build("--weights", "mount", "--tag", "mounted")[0]
+        told = docker_engine.docker(host, "history", "--human=false", "--format", "{{.Size}}\t{{.CreatedBy}}", "cold")
+        rows = [line.split("\t", 1) for line in reversed(told.splitlines())]
+        self.layers = [(int(float(size)), by.split("#(nop)")[-1].strip()) for size, by in rows if float(size)]
+
+    @property
+    def ratio(self) -> float:
+        """Installed and slim bytes for each byte of a package."""
+        return self.slim_bytes / int(str(self.image["package_bytes"]))
+
+
+def computed_table(packages: dict[str, int]) -> list[str]:
+    """Give the rows of what locks alone tell."""
+    rows = ["| variant | packages, downloaded |", "|---|---|"]
+    return [*rows, *(f"| {variant} | {mb(size)} |" for variant, size in packages.items())]
+
+
+def measured_tables(found: Measured, packages: dict[str, int]) -> list[str]:
+    """Give the rows of what was measured, goals beside figures."""
+    image, mounted = found.image, found.mounted
+    real = packages["linux-64-cpu"] * found.ratio
+    without_mkl = packages["linux-aarch64-cpu"] * found.ratio
+    verdict = "within" if real <= GOAL_BYTES else "over"
+    return [
+        "",
+        "Measured on the tests' channel (the environment of a new project out of wheels, with PyPI's torch for CPU):",
+        "",
+        "| | |",
+        "|---|---|",
+        f"| packages, downloaded | {mb(int(str(image['package_bytes'])))} |",
+        f"| installed | {mb(found.whole_bytes)} |",
+        f"| installed with `--slim`; `verify --deep` of it passes | {mb(found.slim_bytes)} |",
+        f"| image with weights | {mb(int(str(image['image_bytes'])))} |",
+        f"| image without weights | {mb(int(str(mounted['image_bytes'])))} |",
+        "",
+        "| left out | files | bytes |",
+        "|---|---|---|",
+        *(f"| {group} | {files:,} | {mb(size)} |" for group, (files, size) in found.groups.items()),
+        "",
+        "| layer | bytes |",
+        "|---|---|",
+        *(f"| `{by[:70]}` | {mb(size)} |" for size, by in found.layers),
+        "",
+        "| largest packages | installed |",
+        "|---|---|",
+        *(f"| {package['name']} | {mb(package['bytes'])} |" for package in image["largest"]),  # type: ignore[attr-defined]
+        "",
+        f"**Estimate** for the real CPU image without weights and without the base: {mb(real)} (linux-64, MKL) by "
+        f"the same {found.ratio:.2f} installed bytes for each downloaded one; goal {mb(GOAL_BYTES)}: {verdict} it. "
+        f"With OpenBLAS in place of MKL, as linux-aarch64 has: {mb(without_mkl)}; [how to choose](../how-to/locks.md).",
+        "",
+        "| | seconds | |",
+        "|---|---|---|",
+        f"| `install --slim --copy`, archives there | {found.install_seconds:.1f} | |",
+        f"| `image build --no-cache`, archives and the tool's image there | {found.cold_seconds:.1f} | "
+        f"{found.cold_seconds / found.install_seconds:.2f} times; goal {GOAL_COLD} |",
+        f"| `image build` after one more line of source | {found.rebuild_seconds:.1f} | goal {GOAL_REBUILD:.0f} s |",
+    ]
+
+
+def main() -> None:
+    """Print the tables, and write them into the page."""
+    packages = package_bytes()
+    lines = computed_table(packages)
+    if os.environ.get("QUICK"):
+        print("\n".join(lines))
+        return
+    lacking = docker_engine.missing_means()
+    if lacking:
+        sys.exit(f"no container can be run here: {lacking}")
+    cache = test_cache()
+    with (
+        tempfile.TemporaryDirectory(prefix="bench-image-") as name,
+        docker_engine.private_engine(cache) as host,
+        serve(real_channel()) as channel,
+    ):
+        docker_engine.import_base(host, cache)
+        lines += measured_tables(Measured(Path(name), host, {**os.environ, **mirrored(channel.url)}), packages)
+    print("\n".join(lines))
+    write_between_markers(PAGE, "image", "\n".join(lines))
+
+
+if __name__ == "__main__":
+    main()
