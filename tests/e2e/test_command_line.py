@@ -128,6 +128,16 @@ def test_a_file_that_cannot_be_written_is_told_before_the_work(
     assert not (tmp_path / "none").exists()
 
 
+@pytest.mark.parametrize("option", ["--save-evidence", "-o"])
+def test_an_image_is_not_started_for_a_file_that_cannot_be_written(
+    option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = make_project(tmp_path / "project", b"bytes of no model")
+    asked = ["-C", str(root), "image", "verify", option, str(tmp_path / "none" / "file")]
+    assert run(asked) == ExitCode.USAGE
+    assert "there is no folder" in capsys.readouterr().err
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
 def test_a_pipe_is_written_to_and_not_replaced_and_so_are_devices(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"

@@ -141,7 +141,10 @@ def named(wanted: Wanted, selected: Sequence[LockInputs], old: Mapping[Accelerat
     if not wanted.upgrade:
         return wanted
     held = {
-        name for item in selected for found in old[item.accelerator].names(item.platform).values() for name in found
+        name
+        for item in selected
+        for manager, found in old[item.accelerator].names(item.platform).items()
+        for name in (found if wanted.pypi or manager == "conda" else ())
     }
     held |= names(pylock) if wanted.pylock else set()
     found: list[str] = []
