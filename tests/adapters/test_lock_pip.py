@@ -14,7 +14,7 @@ import pytest
 from nomic_scaffold.adapters.lock_files import check
 from nomic_scaffold.adapters.pypi.for_conda import solve_for_conda
 from nomic_scaffold.checks.lock import check_lock
-from nomic_scaffold.errors import InputError, UnavailableError, UnsolvableError
+from nomic_scaffold.errors import InputError, UnavailableError, UnsolvableError, UsageError
 from nomic_scaffold.formats import conda_lock, lock_header
 from nomic_scaffold.models.lock import LockedPackage, LockFile, LockInputs, LockRecord, LockSet, Requirement
 from nomic_scaffold.models.report import Status
@@ -252,6 +252,12 @@ def test_a_name_is_upgraded_however_it_is_written(here: Site, index: Served, tmp
     shutil.rmtree(tmp_path / "uv cache")
     here.lock(pypi=True, variants=("cpu",), upgrade=("JSONLines",))
     assert names(here, Platform.LINUX_64, "pip")["jsonlines"] == "4.1.0"
+
+
+def test_a_pypi_package_is_not_upgraded_where_its_index_is_left_out(here: Site) -> None:
+    here.lock(pypi=True, variants=("cpu",))
+    with pytest.raises(UsageError, match="no lock holds a package 'jsonlines'"):
+        here.lock(pypi=False, variants=("cpu",), upgrade=("jsonlines",))
 
 
 def test_the_head_says_what_locked_the_pip_section(here: Site) -> None:
