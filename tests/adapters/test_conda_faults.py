@@ -536,6 +536,20 @@ def test_links_of_two_packages_that_lead_outside_together_are_refused(
     assert not bench.prefix.exists()
 
 
+def test_folders_in_an_archive_are_no_reason_to_refuse_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = Package("folders", "1", "0")
+    package.add("share/a/b.txt", b"b\n")
+    package.raw_members += [member(name, kind=tarfile.DIRTYPE) for name in ("./", "share", "./share/a/")]
+    package.raw_info += [member(name, kind=tarfile.DIRTYPE) for name in ("./", "info/")]
+    made = write(tmp_path / "channel", [package])
+    bench = Bench(tmp_path / "bench", locked(made, "folders"))
+    with serve(made) as served:
+        for name, value in mirrored(served.url).items():
+            monkeypatch.setenv(name, value)
+        bench.install()
+    assert bench.troubles(deep=True) == {}
+
+
 def test_a_package_from_before_paths_json_is_installed_and_proven(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -53,6 +53,47 @@ def test_an_archive_that_reaches_outside_is_refused(member: Member, why: str) ->
     assert why in caught.value.message
 
 
+@pytest.mark.parametrize(
+    ("members", "why"),
+    [
+        pytest.param([Member("a", "file"), Member("./a", "file")], "it holds 'a' twice", id="one file twice"),
+        pytest.param([Member("a", "link", target="b"), Member("a/", "directory")], "'a' twice", id="a link hidden"),
+        pytest.param([Member("l", "link", target="d"), Member("l/x", "file")], "below its link 'l'", id="below a link"),
+        pytest.param(
+            [Member("a/up", "link", target=".."), Member("out", "link", target="a/up/..")],
+            "its link 'out' leads to 'a/up/..', outside the prefix",
+            id="behind a link",
+        ),
+        pytest.param(
+            [Member("a/l", "link", target="../x"), Member("h", "hard", target="a/l")],
+            "its entry 'h' is a link to 'a/l'",
+            id="a hard link to a link",
+        ),
+        pytest.param([Member("h", "hard", target="a")], "'h' is a link to 'a'", id="a hard link to nothing"),
+        pytest.param([Member("Info/paths.json", "file")], "in info/ where the disk knows no upper", id="upper case"),
+    ],
+)
+def test_entries_that_reach_outside_together_are_refused(members: list[Member], why: str) -> None:
+    with pytest.raises(InputError, match="is refused") as caught:
+        read([], members)
+    assert why in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        pytest.param(
+            [Member("d/", "directory"), Member("./d", "directory"), Member("d/a", "file")], id="a folder twice"
+        ),
+        pytest.param([Member("a", "file"), Member("b", "hard", target="./a")], id="a hard link"),
+        pytest.param([Member("a/l", "link", target="b"), Member("a/b", "link", target="l")], id="links in a circle"),
+        pytest.param([Member("lib64", "link", target="lib"), Member("lib/a", "file")], id="a link to a folder"),
+    ],
+)
+def test_entries_that_packages_have_are_taken(members: list[Member]) -> None:
+    assert read([], members).files == ()
+
+
 def test_links_within_the_prefix_are_taken() -> None:
     found = read(
         [{"_path": "lib/a.so", "path_type": "softlink", "sha256": SHA, "size_in_bytes": 3}],

@@ -149,7 +149,8 @@ def _conda(archive: Path) -> tuple[dict[str, bytes], list[Member]]:
             with _unpacked(parts, part) as tar:
                 for entry in tar:
                     members.append(_member(entry))
-                    if (plain(entry.name).partition("/")[0] == "info") != (part == "info-"):
+                    place = plain(entry.name)
+                    if place and (place.partition("/")[0] == "info") != (part == "info-"):
                         raise refusal(archive.name, f"its entry {entry.name!r} is in the part {part}*")
                     if part == "info-" and entry.isreg():
                         _take_info(tar, entry, info)
