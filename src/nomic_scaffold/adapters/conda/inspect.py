@@ -13,7 +13,6 @@ from packaging.utils import canonicalize_name
 from nomic_scaffold.adapters.conda.archive import archives_in, cache_root
 from nomic_scaffold.adapters.conda.examine import Examination, Made
 from nomic_scaffold.adapters.conda.expected import Expected, expected_files, made_contents, python_of
-from nomic_scaffold.adapters.conda.fetch import Patience, fetch
 from nomic_scaffold.adapters.conda.pip_part import PipPackage, pip_packages
 from nomic_scaffold.adapters.conda.records import (
     META,
@@ -105,6 +104,8 @@ def inspect(
 
 def _fetch(lacking: Sequence[LockedPackage], *, cache: Path, progress: Progress) -> None:
     """Try to get the locked archives; without them the report says what it could not hold against anything."""
+    from nomic_scaffold.adapters.conda.fetch import Patience, fetch
+
     progress.say(f"fetching {len(lacking)} archives of the lock, to hold the files against them")
     try:
         fetch(lacking, archives_in(cache), progress=progress, patience=Patience(pauses=(1,)))
