@@ -64,6 +64,7 @@ class Finish:
         self._entries = {entry.package.name: entry for entry in entries}
         self._lock_digest, self._checked, self._without = lock_digest, checked, without
         self._noted: dict[str, Signature] = {}
+        self._there: dict[str, os.stat_result] = {}
         manifests = [entry.manifest for entry in entries]
         self._python = python_of(manifests, platform)
         self._wheels, _ = must_be(wheels, self._python, prefix=str(prefix.path))
@@ -113,7 +114,7 @@ class Finish:
         pip = [p for p in self._pip() if p.name in wanted_pip]
         self._check_pip(wanted_pip, pip)
         noted = self._noted
-        strangers = [path for path, _ in walk(top) if path not in noted and path not in OURS and not is_compiled(path)]
+        strangers = [path for path in self._there if path not in noted and path not in OURS and not is_compiled(path)]
         strangers += [STATE] * bool(variables(top))
         if not adopted:
             self._remove(strangers, progress)
@@ -152,7 +153,7 @@ class Finish:
 
     def _signatures(self, pip: Sequence[PipPackage]) -> tuple[dict[str, Signature], dict[str, str]]:
         top = self._prefix.path
-        there = dict(walk(top))
+        there = self._there = dict(walk(top))
         noted: dict[str, Signature] = {}
         wrong: dict[str, str] = {}
         unread: list[tuple[str, str, frozenset[str]]] = []
