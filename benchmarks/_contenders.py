@@ -31,11 +31,14 @@ def environment(name: str) -> Path | str:
     whole = folder / "whole"
     if whole.exists() and whole.read_text(encoding="utf-8") == wanted:
         return python
+    compile_it = LLAMA in ENVIRONMENTS[name] and not any(wheels.glob("llama_cpp_python-*"))
+    if compile_it and not os.environ.get("BUILD"):
+        return "it comes as source; BUILD=1 compiles it, which takes long minutes"
     print(f"making the {name} environment ...", file=sys.stderr)
     venv.create(folder, with_pip=True, clear=True)
     pip = [str(python), "-m", "pip", "--quiet", "--disable-pip-version-check"]
     steps = [[*pip, "install", "--only-binary=llama-cpp-python", "--find-links", str(wheels), *ENVIRONMENTS[name]]]
-    if LLAMA in ENVIRONMENTS[name] and os.environ.get("BUILD") and not any(wheels.glob("llama_cpp_python-*")):
+    if compile_it:
         steps.insert(0, [*pip, "wheel", "--no-deps", "--wheel-dir", str(wheels), LLAMA])
     wheels.mkdir(parents=True, exist_ok=True)
     variables = {"CMAKE_ARGS": "-DLLAVA_BUILD=OFF"} | os.environ  # nothing for images: a third less to compile
