@@ -53,6 +53,14 @@ class Project:
         return self.tool("--format", "json", "image", "build", "--base", BASE, "--builder-base", BASE, *arguments)
 
 
+def results(done: subprocess.CompletedProcess[str]) -> list[dict[str, str]]:
+    """What `image verify` found."""
+    assert done.stdout, done.stderr
+    found = json.loads(done.stdout)["report"]["results"]
+    assert isinstance(found, list)
+    return found
+
+
 @pytest.fixture(scope="module")
 def engine() -> Iterator[Engine]:
     lacking = docker_engine.missing_means()
@@ -152,11 +160,10 @@ def test_an_image_has_no_caches_and_no_compilers(engine: Engine, built: dict[str
 
 def test_the_whole_chain_is_proven_from_outside(project: Project, built: dict[str, object]) -> None:
     done = project.tool("--format", "json", "image", "verify")
-    report = json.loads(done.stdout)
-    bad = [r for r in report["results"] if r["status"] not in ("pass", "warn")]
+    bad = [r for r in results(done) if r["status"] not in ("pass", "warn")]
     assert bad == []
     assert done.returncode == 0, done.stderr
-    groups = {result["code"][:3] for result in report["results"]}
+    groups = {result["code"][:3] for result in results(done)}
     assert {"IMG", "LCK", "ENV", "WGT", "EMB", "LNG", "PRV"} <= groups
 
 
@@ -171,7 +178,7 @@ def test_a_byte_changed_in_an_image_is_found(
     engine.run("build", "--quiet", "--network", "none", "--tag", "tampered", str(tmp_path))
     done = project.tool("--format", "json", "image", "verify", "--only", "environment", "tampered")
     assert done.returncode == 1
-    failed = [r for r in json.loads(done.stdout)["results"] if r["status"] == "fail"]
+    failed = [r for r in results(done) if r["status"] == "fail"]
     assert any("tokenizers/__init__.py" in r["detail"] for r in failed)
 
 
@@ -184,7 +191,7 @@ def test_an_image_of_an_older_lock_is_found(project: Project, built: dict[str, o
     finally:
         lock.write_bytes(before)
     assert done.returncode == 1
-    assert {r["code"] for r in json.loads(done.stdout)["results"] if r["status"] == "fail"} == {"IMG001", "IMG004"}
+    assert {r["code"] for r in results(done) if r["status"] == "fail"} == {"IMG001", "IMG004"}
 
 
 def test_a_source_change_leaves_environment_and_weights_alone(project: Project, built: dict[str, object]) -> None:
@@ -210,7 +217,7 @@ def test_a_file_that_changed_since_the_build_is_named(project: Project, built: d
         done = project.tool("--format", "json", "image", "verify", "--only", "weights")
     finally:
         source.write_bytes(before)
-    failed = {r["code"]: r["detail"] for r in json.loads(done.stdout)["results"] if r["status"] == "fail"}
+    failed = {r["code"]: r["detail"] for r in results(done) if r["status"] == "fail"}
     assert failed == {"IMG004": "src/my_project/__init__.py differs"}
 
 
@@ -219,7 +226,7 @@ def test_weights_may_stay_outside(project: Project, engine: Engine, built: dict[
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["image_bytes"] < int(str(built["image_bytes"])) - 200e6
     done = project.tool("--format", "json", "image", "verify", "--skip", "environment", "mounted")
-    assert [r for r in json.loads(done.stdout)["results"] if r["status"] not in ("pass", "warn")] == []
+    assert [r for r in results(done) if r["status"] not in ("pass", "warn")] == []
     folder = project.root / ".nomic-scaffold" / "weights"
     script = "import my_project.embedding as e; print(e.embed(['The cat sits on the sofa.']).shape)"
     mount = ("-v", f"{folder}:/opt/weights:ro")
@@ -233,7 +240,7 @@ def test_a_baked_image_that_lost_its_weights_fails(
     engine.run("build", "--quiet", "--network", "none", "--tag", "lost", str(tmp_path))
     done = project.tool("--format", "json", "image", "verify", "--only", "weights", "lost")
     assert done.returncode == 1
-    assert "WGT001" in {r["code"] for r in json.loads(done.stdout)["results"] if r["status"] == "fail"}
+    assert "WGT001" in {r["code"] for r in results(done) if r["status"] == "fail"}
 
 
 def test_buildkit_gives_an_image_that_embeds(project: Project, engine: Engine, built: dict[str, object]) -> None:
