@@ -45,6 +45,13 @@ def test_a_project_that_differs_is_named(found: dict[str, str], told: str) -> No
     assert failing(found=found) == {"IMG004": told}
 
 
+def test_a_model_file_that_was_lost_is_named() -> None:
+    results = check_image(IMAGE, labels=LABELS, budget=None, ours=OURS, found=FILES, lost="a.gguf")
+    assert [(r.code, r.detail) for r in results if r.status is Status.FAIL] == [
+        ("IMG001", "it was built with a.gguf, which is not in it any more")
+    ]
+
+
 def test_labels_user_and_size_are_judged() -> None:
     assert (
         "dev.nomic-scaffold.lock is bb" in failing(replace(IMAGE, labels={"dev.nomic-scaffold.lock": "bb"}))["IMG001"]

@@ -13,17 +13,27 @@ _APART = ("Dockerfile", ".dockerignore")
 
 
 def check_image(
-    image: Image, *, labels: Mapping[str, str], budget: int | None, ours: Mapping[str, str], found: Mapping[str, str]
+    image: Image,
+    *,
+    labels: Mapping[str, str],
+    budget: int | None,
+    ours: Mapping[str, str],
+    found: Mapping[str, str],
+    lost: str | None = None,
 ) -> tuple[CheckResult, ...]:
     """Hold an image against the project's files; `labels` are those that a build of them would have.
 
-    `ours` and `found` are name -> sha256 of the project's files here and in the image.
+    `ours` and `found` are name -> sha256 of the project's files here and in the image; `lost` is a model file that it
+    was built with and has not.
     """
     size = [] if budget is None else [_budget(image, budget)]
-    return (_inputs(image, labels), _user(image), *size, _project(ours, found))
+    return (_inputs(image, labels, lost), _user(image), *size, _project(ours, found))
 
 
-def _inputs(image: Image, labels: Mapping[str, str]) -> CheckResult:
+def _inputs(image: Image, labels: Mapping[str, str], lost: str | None) -> CheckResult:
+    if lost:
+        told = f"it was built with {lost}, which is not in it any more"
+        return IMG_INPUTS.result(Status.FAIL, told, hint="nomic-scaffold image build")
     other = [name for name, value in labels.items() if image.labels.get(name) != value]
     if other:
         told = "; ".join(f"{name} is {image.labels.get(name) or 'missing'}, not {labels[name]}" for name in other)

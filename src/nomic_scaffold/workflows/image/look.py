@@ -57,6 +57,7 @@ def look(
     spec = made_of.spec
     environment: EnvironmentEvidence | Unavailable | None = None
     seen: WeightsEvidence | Unavailable | None = None
+    lost: str | None = None
     embeddings: EmbeddingsEvidence | Unavailable | None = None
     privacy: PrivacyEvidence | Unavailable | None = None
     with docker.engine() as client, tempfile.TemporaryDirectory(prefix="nomic-scaffold-image-") as name:
@@ -68,6 +69,7 @@ def look(
             environment = _environment(client, tag, made_of, taken, offline=offline, progress=progress)
         if Group.WEIGHTS in groups:
             there = _take_weights(client, tag, spec, taken) if baked else here
+            lost = spec.model.file if baked and not there.exists() else None
             seen = weights.inspect(there, spec.model, progress=progress)
         if {Group.EMBEDDINGS, Group.LANGUAGES, Group.PRIVACY}.intersection(groups):
             progress.say("embedding the probe's texts inside, sealed")
@@ -83,7 +85,7 @@ def look(
         privacy=privacy,
     )
     ours = {name: sha256_file(path) for name, path in context.project_members(root).items()}
-    results = check_image(image, labels=made_of.labels, budget=made_of.budget, ours=ours, found=found)
+    results = check_image(image, labels=made_of.labels, budget=made_of.budget, ours=ours, found=found, lost=lost)
     return image, results, evidence
 
 
