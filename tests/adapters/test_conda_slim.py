@@ -53,6 +53,17 @@ def test_a_slim_environment_lacks_what_is_not_needed_and_passes(bench: Bench) ->
     assert bench.troubles(deep=True) == {}
 
 
+def test_two_slim_environments_are_the_same_bytes(bench: Bench, filled: Bench) -> None:
+    contents = []
+    for number in range(2):
+        prefix = bench.root / str(number) / "env"
+        bench.install(prefix=prefix, copy=True)
+        slim(prefix)
+        found = {p.relative_to(prefix).as_posix(): p.read_bytes() for p in prefix.rglob("*") if p.is_file()}
+        contents.append({name: data.replace(str(prefix).encode(), b"PREFIX") for name, data in found.items()})
+    assert contents[0] == contents[1]
+
+
 def test_another_missing_file_still_fails(bench: Bench) -> None:
     slim(bench.prefix)
     (bench.prefix / NEEDED[1]).unlink()

@@ -84,6 +84,8 @@ def build_command(
         click.echo(json.dumps(_as_json(built), indent=2))
     else:
         _tell(built)
+    if built.over_budget:
+        click.echo(f"over budget: [image] of scaffold.toml allows {_mb(made_of.budget or 0)}", err=True)
     return int(ExitCode.CHECK_FAILED if built.over_budget else ExitCode.OK)
 
 
@@ -187,7 +189,7 @@ def _as_json(built: Built) -> dict[str, object]:
 
 
 def _tell(built: Built) -> None:
-    image, budget = built.image, built.ingredients.budget
+    image = built.image
     click.echo(f"{image.tag}  {image.id[:19]}")
     installed = sum(size for _, size in built.largest)
     click.echo(
@@ -196,8 +198,6 @@ def _tell(built: Built) -> None:
     click.echo("largest packages, installed:")
     for name, size in built.largest[:10]:
         click.echo(f"  {_mb(size):>9}  {name}")
-    if built.over_budget and budget is not None:
-        click.echo(f"over budget: [image] of scaffold.toml allows {_mb(budget)}", err=True)
     click.echo(f"log: {built.log}\nnext: nomic-scaffold image verify {image.tag}", err=True)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from nomic_scaffold.adapters.conda.signatures import NAME as SIGNATURES
 from nomic_scaffold.disk import atomic
 from nomic_scaffold.formats.left_out import NAME, PATTERNS, LeftOut, leaves_out
 
@@ -28,6 +29,8 @@ def slim(prefix: Path) -> LeftOut:
         patterns=PATTERNS, files=files + len(doomed), bytes=size + sum(path.lstat().st_size for path in doomed)
     )
     atomic.write_text(record, left_out.model_dump_json(indent=1) + "\n")
+    # Which file of this disk is which: nothing of it holds in an image, and no two disks give the same.
+    (prefix / SIGNATURES).unlink(missing_ok=True)
     folders: set[Path] = set()
     for path in doomed:
         folders.update(path.parents)

@@ -36,3 +36,14 @@ def install_into(
         run_uv([*arguments, *(["--no-index"] if here else [])], offline=offline, cwd=prefix.path, index=not here)
     finally:
         listed.unlink(missing_ok=True)
+    forget_times(prefix.path)
+
+
+def forget_times(prefix: Path) -> None:
+    """Take out uv's notes on when it saw each wheel file: with them no two installations are the same bytes."""
+    notes = [*prefix.glob("lib/python3*/site-packages/*.dist-info/uv_cache.json")]
+    for note in [*notes, *prefix.glob("Lib/site-packages/*.dist-info/uv_cache.json")]:
+        record = note.with_name("RECORD")
+        lines = record.read_bytes().splitlines(keepends=True)
+        record.write_bytes(b"".join(line for line in lines if f"{note.parent.name}/{note.name},".encode() not in line))
+        note.unlink()
