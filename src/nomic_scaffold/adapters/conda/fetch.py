@@ -78,14 +78,17 @@ async def _fetch_all(wanted: list[LockedPackage], run: _Run) -> None:
         async with gate:
             await _fetch_one(package, run)
 
+    failed: Exception | None = None
     try:
         async with asyncio.TaskGroup() as group:
             for package in wanted:
                 group.create_task(one(package))
     except* (ScaffoldError, OSError) as errors:
-        raise _first(errors) from None
+        failed = _first(errors)  # raised here, Python before 3.11.4 would wrap it in a group again
     finally:
         await asyncio.sleep(0.05)  # py-rattler can crash the interpreter when a loop closes under it
+    if failed is not None:
+        raise failed from None
 
 
 def _first(errors: BaseExceptionGroup[Exception]) -> Exception:
