@@ -2,16 +2,13 @@
 PYTHON ?= python3
 NOX := .venv/bin/nox
 
-.PHONY: demo test containers lint bench docs system-packages clean
+.PHONY: demo test lint bench docs system-packages clean
 
 demo: $(NOX)  ## new -> install -> weights -> verify, on real input
 	@$(NOX) -s demo
 
 test: $(NOX)  ## the whole suite
 	@$(NOX) -s lint tests
-
-containers: $(NOX)  ## images built and proven by a private Docker engine (root, Linux)
-	@$(NOX) -s containers
 
 lint: $(NOX)
 	@$(NOX) -s lint

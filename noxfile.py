@@ -52,14 +52,7 @@ def tests(session: nox.Session) -> None:
     install(session, "test")
     # By file, so that what a file's tests share is made once; in order, so that the short ones come last.
     parallel = ["-n", str(min(4, os.cpu_count() or 1)), "--dist", "loadfile", "--no-loadscope-reorder"]
-    session.run("pytest", *parallel, "-m", "not network and not docker", *session.posargs)
-
-
-@nox.session
-def containers(session: nox.Session) -> None:
-    """Build and prove images with a private Docker engine; needs root, dockerd and debootstrap."""
-    install(session, "test")
-    session.run("pytest", "-m", "docker", *session.posargs)
+    session.run("pytest", *parallel, "-m", "not network", *session.posargs)
 
 
 @nox.session
