@@ -171,6 +171,11 @@ def test_a_long_text_is_cut_at_the_limit_when_asked(fake: Fake):
     assert np.array_equal(cut, first)
 
 
+def test_tokens_are_counted_as_the_model_gets_them():
+    assert embedding.count_tokens(["water", "water earth"], task="clustering") == [6, 7]
+    assert embedding.count_tokens([]) == []
+
+
 def test_unreadable_text_is_warned_of_once_with_index_and_share(fake: Fake):
     with pytest.warns(UnreadableWarning) as caught:
         embed(["water", CHINESE, "earth", CHINESE], runtime="fake")

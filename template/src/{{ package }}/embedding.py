@@ -122,7 +122,7 @@ def embed(
 
 def count_tokens(texts: Iterable[str], *, task: Task = "search_document") -> list[int]:
     """Count the tokens of each text as the model gets them, task prefix and special tokens included."""
-    windows = _windows(texts)
+    windows = _windows(texts, *_WINDOW)
     return [len(text.ids) for window in windows for text in encode(_tokenizer(), _checked(window, 0), task)]
 
 

@@ -51,9 +51,9 @@ class TorchRuntime:
     ) -> None:
         """Load the model.
 
-        `device`: `cpu`, `cuda`, `cuda:1` and so on, or `mps`; without it NOMIC_SCAFFOLD_DEVICE, else the CPU. `dtype`: one of DTYPES,
-        without it float32. `engine`: one of ENGINES; without it the fast one, or the reference one where that can't
-        run.
+        `device`: `cpu`, `cuda`, `cuda:1` and so on, or `mps`; without it NOMIC_SCAFFOLD_DEVICE, else the CPU. `dtype`:
+        one of DTYPES, without it float32. `engine`: one of ENGINES; without it the fast one, or the reference one where
+        that can't run.
         """
         self.device = checked_device(device or os.environ.get("NOMIC_SCAFFOLD_DEVICE") or "cpu")
         self.dtype = checked_dtype(dtype or "float32", self.device)
