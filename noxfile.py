@@ -39,7 +39,7 @@ def lint(session: nox.Session) -> None:
     session.run(*beside, *(f"src/nomic_scaffold/_probe/{name}.py" for name in ("__main__", "cases", "watch")))
     session.run(*beside, str(package))
     scripts = sorted(str(path) for folder in ("tools", "benchmarks") for path in Path(folder).glob("[a-z]*.py"))
-    session.run(*beside, *scripts, env={"MYPYPATH": "src:benchmarks"})
+    session.run(*beside, "--explicit-package-bases", *scripts, env={"MYPYPATH": "src:."})
     session.run("lint-imports", "--no-logo")
     session.run("zizmor", "--offline", "--quiet", ".github", "template/.github")
     session.run("check-jsonschema", "--builtin-schema", "vendor.github-workflows", *workflows())

@@ -13,10 +13,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from _tables import finish, goals, rows
-
+from benchmarks._tables import finish, goals, rows
 from nomic_scaffold.adapters.weights.place import inspect
 from nomic_scaffold.models.spec import ModelPin
 

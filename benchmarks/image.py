@@ -20,10 +20,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
+sys.path.insert(0, str(ROOT))
 
-from _tables import write_between_markers  # noqa: E402
-
+from benchmarks._tables import write_between_markers  # noqa: E402
 from nomic_scaffold.formats import conda_lock, left_out, lock_sizes  # noqa: E402
 from nomic_scaffold.models.variant import Accelerator, Platform  # noqa: E402
 from tests.support import docker_engine  # noqa: E402

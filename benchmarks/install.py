@@ -21,10 +21,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
+sys.path.insert(0, str(ROOT))
 
-from _tables import write_between_markers  # noqa: E402
-
+from benchmarks._tables import write_between_markers  # noqa: E402
 from nomic_scaffold.disk.bulk import workers  # noqa: E402
 from tests.support import conda_shim  # noqa: E402
 from tests.support.channel import mirrored, real_channel, real_wheels  # noqa: E402

@@ -13,9 +13,9 @@ import tempfile
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from _tables import finish, goals, rows
+from benchmarks._tables import finish, goals, rows
 
 ROOT = Path(__file__).resolve().parents[1]
 ROUNDS = 7

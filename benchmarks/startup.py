@@ -11,9 +11,9 @@ import sys
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from _tables import finish, goals, rows
+from benchmarks._tables import finish, goals, rows
 
 PAGE = Path(__file__).resolve().parents[1] / "docs/explanation/tool-speed.md"
 SECONDS, RATIO = 0.15, 3

@@ -17,11 +17,10 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
+sys.path.insert(0, str(ROOT))
 
-import install as bench_install  # noqa: E402
-from _tables import write_between_markers  # noqa: E402
-
+from benchmarks import install as bench_install  # noqa: E402
+from benchmarks._tables import write_between_markers  # noqa: E402
 from nomic_scaffold.disk.bulk import workers  # noqa: E402
 from tests.support.channel import mirrored, real_channel  # noqa: E402
 from tests.support.conda_package import HERE  # noqa: E402

@@ -11,9 +11,9 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from _tables import finish, goals
+from benchmarks._tables import finish, goals
 
 ROOT = Path(__file__).resolve().parents[1]
 GOAL = 5_000_000
