@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -129,7 +130,8 @@ class Measured:
         self.rebuild_seconds = self.build("--tag", "cold")[1]
         self.mounted = self.build("--weights", "mount", "--tag", "mounted")[0]
         told = docker_engine.docker(host, "history", "--human=false", "--format", "{{.Size}}\t{{.CreatedBy}}", "cold")
-        rows = [line.split("\t", 1) for line in reversed(told.splitlines())]
+        # a command of several lines goes on without a size
+        rows = [line.split("\t", 1) for line in reversed(told.splitlines()) if re.match(r"[\d.e+]+\t", line)]
         self.layers = [(int(float(size)), by.split("#(nop)")[-1].strip()) for size, by in rows if float(size)]
 
     @property
