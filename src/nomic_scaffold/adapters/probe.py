@@ -38,11 +38,12 @@ LARGEST_ANSWER = 256 << 20
 """Bytes; more than this is not an answer."""
 TAIL_LINES = 12
 EVERY_RUNTIME = ("torch", "nomic")
+COMPUTING = ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "MKL_NUM_THREADS", "ONEDNN_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY")
+"""Variables that decide how a processor computes; a probe in a container gets these too."""
 PASSED_ON = (
     "PATH", "LANG", "LC_ALL", "TZ", "SYSTEMROOT", "WINDIR", "SYSTEMDRIVE", "NUMBER_OF_PROCESSORS", "TMPDIR", "TEMP",
-    "TMP", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "CUDA_PATH", "OMP_NUM_THREADS",
-    "MKL_NUM_THREADS", "ONEDNN_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY", "NOMIC_SCAFFOLD_WEIGHTS", "NOMIC_SCAFFOLD_DEVICE",
-    "OMP_WAIT_POLICY", "NOMIC_API_KEY", "HF_TOKEN", "NOMIC_SCAFFOLD_PROBE_NAMESPACE",
+    "TMP", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "CUDA_PATH", *COMPUTING,
+    "NOMIC_SCAFFOLD_WEIGHTS", "NOMIC_SCAFFOLD_DEVICE", "NOMIC_API_KEY", "HF_TOKEN", "NOMIC_SCAFFOLD_PROBE_NAMESPACE",
 )  # fmt: skip
 """Variables that the probe gets from the caller; API keys too, so that a runtime which would call out does."""
 

@@ -129,6 +129,7 @@ def run_sealed(
     files: Mapping[str, bytes],
     mounts: Mapping[Path, str],
     timeout: float,
+    environment: Mapping[str, str] | None = None,
 ) -> tuple[int, str, str]:
     """Run `command` with no network, no capability, no writable root and no root user; (exit code, stdout, stderr).
 
@@ -148,7 +149,7 @@ def run_sealed(
             read_only=True,
             cap_drop=["ALL"],
             security_opt=["no-new-privileges"],
-            environment={"PYTHONUTF8": "1"},
+            environment={"PYTHONUTF8": "1", **(environment or {})},
             tmpfs={"/tmp": "rw,nosuid,nodev,size=256m,mode=1777"},  # noqa: S108 - inside the container
             volumes=[
                 "/verify",

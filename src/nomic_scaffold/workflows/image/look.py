@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Collection
 from contextlib import suppress
@@ -141,8 +142,11 @@ def _probe(
     files = {f"probe/{path.name}": path.read_bytes() for path in sorted(probe_folder().glob("*.py"))}
     files["request.json"] = probe.request(PurePosixPath(PROJECT), spec, golden.shipped_texts()).encode()
     command = ["/bin/sh", "-c", "exec python -I -B -X utf8 /verify/probe < /verify/request.json"]
+    environment = {name: os.environ[name] for name in probe.COMPUTING if name in os.environ}
     try:
-        code, out, err = docker.run_sealed(client, tag, command, files=files, mounts=mounts, timeout=timeout)
+        code, out, err = docker.run_sealed(
+            client, tag, command, files=files, mounts=mounts, timeout=timeout, environment=environment
+        )
     except UnavailableError as error:
         gone = Unavailable(unavailable=error.message, hint=error.hint or "")
         return gone, gone
