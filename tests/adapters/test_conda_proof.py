@@ -17,6 +17,7 @@ import pytest
 
 from nomic_scaffold.adapters.conda import signatures
 from nomic_scaffold.adapters.conda.records import read_records
+from nomic_scaffold.errors import InputError
 from nomic_scaffold.models import witness
 from nomic_scaffold.models.evidence import EnvironmentEvidence, Unavailable
 from nomic_scaffold.models.lock import LockedPackage
@@ -472,11 +473,8 @@ def test_records_without_archives_are_held_against_themselves(bench: Bench) -> N
 # Packages that share a path
 
 
-def clobbering(tmp_path: Path, *, folder: bool = True) -> tuple[Path, tuple[LockedPackage, ...]]:
-    """Make two packages with the same paths; with `folder` also a file of one where the other has a folder.
-
-    rattler, told to put both in anew, can trip over that folder: it may be there when it removes the file.
-    """
+def clobbering(tmp_path: Path, *, folder: bool = False) -> tuple[Path, tuple[LockedPackage, ...]]:
+    """Make two packages with the same paths; with `folder` also a file of one where the other has a folder."""
     first = Package("first", "1", "0")
     first.add("share/both.txt", b"of first\n")
     first.add("share/placed.txt", f"first {PLACEHOLDER}\n".encode(), 0o644, "text")
@@ -506,10 +504,21 @@ def test_two_packages_with_one_path(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert set(bench.findings(deep=True)) == {"share/both.txt", "__clobbers__/first/share/both.txt"}
 
 
+def test_a_file_where_another_package_has_a_folder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, packages = clobbering(tmp_path, folder=True)
+    with serve(made) as served:
+        for name, value in mirrored(served.url).items():
+            monkeypatch.setenv(name, value)
+        bench = Bench(tmp_path / "bench", packages)
+        with pytest.raises(InputError, match="first is refused: it has a file 'share/folder' where second"):
+            bench.install()
+    assert not (bench.prefix / "share").exists()
+
+
 def test_a_pipe_in_the_place_of_a_shared_file_is_told_and_mended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made, packages = clobbering(tmp_path, folder=False)
+    made, packages = clobbering(tmp_path)
     with serve(made) as served:
         for name, value in mirrored(served.url).items():
             monkeypatch.setenv(name, value)

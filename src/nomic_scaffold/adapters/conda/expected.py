@@ -117,6 +117,27 @@ def refuse_links_outside(manifests: Iterable[PackageManifest], platform: Platfor
             raise refusal(owners[path], f"its link {path!r} leads to {target!r}, outside the prefix")
 
 
+def refuse_clashes(manifests: Iterable[PackageManifest], platform: Platform) -> None:
+    """Raise InputError when one package has a file or link where another has a folder.
+
+    rattler links packages side by side, so it fails or gets by as it happens.
+    """
+    manifests = list(manifests)
+    python = python_of(manifests, platform)
+    files: dict[str, str] = {}
+    folders: dict[str, str] = {}
+    for manifest in manifests:
+        for file in manifest.files:
+            path = conda_package.placed(file.path, manifest.noarch, python)
+            (folders if file.folder else files).setdefault(path, manifest.name)
+            above = path.rpartition("/")[0]
+            while above and above not in folders:
+                folders[above] = manifest.name
+                above = above.rpartition("/")[0]
+    for path in sorted(files.keys() & folders.keys()):
+        raise refusal(files[path], f"it has a file {path!r} where {folders[path]} has a folder")
+
+
 def is_compiled(path: str) -> bool:
     """Say whether this is a place that Python writes compiled modules to."""
     return _COMPILED.search(path) is not None

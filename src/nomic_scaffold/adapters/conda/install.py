@@ -16,7 +16,7 @@ from packaging.utils import canonicalize_name
 
 from nomic_scaffold.adapters.conda.archive import archives_in, cache_root, file_name
 from nomic_scaffold.adapters.conda.cache import Unpacked, damaged, unpack, unpacked
-from nomic_scaffold.adapters.conda.expected import refuse_links_outside, walk
+from nomic_scaffold.adapters.conda.expected import refuse_clashes, refuse_links_outside, walk
 from nomic_scaffold.adapters.conda.fetch import Patience, fetch, without_hash
 from nomic_scaffold.adapters.conda.finish import BUSY, Finish
 from nomic_scaffold.adapters.conda.inspect import inspect, left_out_of
@@ -202,7 +202,9 @@ def _troubled(evidence: EnvironmentEvidence) -> set[str]:
 
 def _ready(wanted: Wanted, run: _Run) -> list[Unpacked]:
     entries = ready(wanted.conda, run.cache, offline=run.offline, progress=run.progress, patience=run.patience)
-    refuse_links_outside((entry.manifest for entry in entries), wanted.platform)
+    manifests = [entry.manifest for entry in entries]
+    refuse_links_outside(manifests, wanted.platform)
+    refuse_clashes(manifests, wanted.platform)
     return entries
 
 
