@@ -17,6 +17,9 @@ from pathlib import Path
 import pytest
 
 from nomic_scaffold import __version__
+from nomic_scaffold.adapters.container.engine import engine as reach_engine
+from nomic_scaffold.adapters.container.engine import run_sealed
+from nomic_scaffold.errors import UnavailableError
 from tests.support import channel as channels
 from tests.support import docker_engine
 from tests.support.certificates import make_authority
@@ -165,6 +168,14 @@ def test_the_whole_chain_is_proven_from_outside(project: Project, built: dict[st
     assert done.returncode == 0, done.stderr
     groups = {result["code"][:3] for result in results(done)}
     assert {"IMG", "LCK", "ENV", "WGT", "EMB", "LNG", "PRV"} <= groups
+
+
+def test_an_engine_without_a_gpu_says_so(
+    engine: Engine, built: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", engine.host)
+    with reach_engine() as client, pytest.raises(UnavailableError, match="the NVIDIA GPU"):
+        run_sealed(client, str(built["tag"]), ["true"], files={}, mounts={}, timeout=60, gpu=True)
 
 
 def test_a_byte_changed_in_an_image_is_found(

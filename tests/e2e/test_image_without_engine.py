@@ -29,6 +29,12 @@ def test_without_an_engine_the_error_says_how_to_get_one(project: Path) -> None:
     assert "DOCKER_HOST" in done.stderr
 
 
+def test_a_gpu_is_asked_for_with_the_cuda_variant_only(project: Path) -> None:
+    done = run(project.parent, "-C", str(project), "image", "verify", "--gpu")
+    assert done.returncode == 2
+    assert "--variant cuda" in done.stderr
+
+
 def test_a_stale_lock_is_refused_before_anything_else(project: Path) -> None:
     text = (project / "environment.yml").read_text(encoding="utf-8")
     (project / "environment.yml").write_text(text.replace("  - pandas", "  - scipy\n  - pandas"), encoding="utf-8")

@@ -77,6 +77,11 @@ DIGEST = "sha256:" + "ab" * 32
             "BuildKit needs docker's buildx plug-in",
             "leave out --buildkit",
         ),
+        (
+            'could not select device driver "" with capabilities: [[gpu]]',
+            "the engine can't give a container the NVIDIA GPU",
+            "Container Toolkit",
+        ),
         ("something new", "the engine says: something new", ""),
     ],
     ids=[
@@ -93,6 +98,7 @@ DIGEST = "sha256:" + "ab" * 32
         "platform",
         "unknown-digest",
         "no-buildx",
+        "no-gpu",
         "anything-else",
     ],
 )

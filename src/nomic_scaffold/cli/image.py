@@ -12,7 +12,7 @@ from nomic_scaffold.cli.options import Options
 from nomic_scaffold.cli.progress import progress_for
 from nomic_scaffold.cli.targets import check_targets, write_target
 from nomic_scaffold.cli.verify import FORMATS, GROUPS, show, wanted_reports, write_report
-from nomic_scaffold.errors import ExitCode
+from nomic_scaffold.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from nomic_scaffold.models.progress import Progress
@@ -106,6 +106,7 @@ def build_command(
 @click.option(
     "--timeout", type=click.FloatRange(min=1), default=1800.0, show_default=True, help="Seconds for embedding."
 )
+@click.option("--gpu", is_flag=True, help="Embed on the engine's NVIDIA GPU; for the CUDA variant.")
 @click.option("--strict", is_flag=True, help="Let warnings fail.")
 @click.option(
     "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write the report to a file, not stdout."
@@ -125,6 +126,7 @@ def verify_command(
     only: tuple[str, ...],
     skip: tuple[str, ...],
     timeout: float,
+    gpu: bool,
     strict: bool,
     output: Path | None,
     reports: tuple[str, ...],
@@ -139,6 +141,8 @@ def verify_command(
     from nomic_scaffold.workflows import image
     from nomic_scaffold.workflows.verify import chosen, gather, verify
 
+    if gpu and variant != "cuda":
+        raise UsageError("--gpu is for the CUDA variant", hint="nomic-scaffold image verify --variant cuda --gpu")
     shape = options.format_in(*FORMATS)
     wanted = wanted_reports(reports)
     check_targets({"--save-evidence": save_evidence, "-o": output, **{f"--report {n}=": p for n, p in wanted}})
@@ -147,7 +151,7 @@ def verify_command(
     made_of = _ingredients(root, variant=variant, platform=platform, fresh=False, progress=progress)
     name = tag or image.default_tag(made_of)
     found, results, evidence = image.look(
-        root, made_of, tag=name, groups=groups, timeout=timeout, offline=options.offline, progress=progress
+        root, made_of, tag=name, groups=groups, timeout=timeout, offline=options.offline, progress=progress, gpu=gpu
     )
     # The image's lock is the project's (IMG001, IMG004): it is judged here.
     of_lock = [group for group in groups if group is Group.LOCK]

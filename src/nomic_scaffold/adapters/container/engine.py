@@ -130,14 +130,17 @@ def run_sealed(
     mounts: Mapping[Path, str],
     timeout: float,
     environment: Mapping[str, str] | None = None,
+    gpu: bool = False,
 ) -> tuple[int, str, str]:
     """Run `command` with no network, no capability, no writable root and no root user; (exit code, stdout, stderr).
 
-    `files` (name -> content) stand in `/verify`; `mounts` (folder here -> folder there) are read-only.
+    `files` (name -> content) stand in `/verify`; `mounts` (folder here -> folder there) are read-only; with
+    `gpu` the container sees the engine's NVIDIA GPUs.
     Raises UnavailableError when it does not end in `timeout` seconds.
     """
     import requests
     from docker.errors import APIError
+    from docker.types import DeviceRequest
 
     try:
         container = client.containers.create(
@@ -156,6 +159,7 @@ def run_sealed(
                 *(f"{here.resolve()}:{there}:ro" for here, there in mounts.items()),
             ],
             healthcheck={"test": ["NONE"]},
+            device_requests=[DeviceRequest(count=-1, capabilities=[["gpu"]])] if gpu else [],
         )
     except APIError as error:
         raise translated(str(error.explanation or error)) from error

@@ -17,6 +17,11 @@ _CAUSES: tuple[tuple[str, str, str], ...] = (
     (r"no space left on device|disk quota exceeded", "the engine's disk is full", "docker system prune"),
     (r"permission denied", "the engine may not read or write something", "look at the line that names it"),
     (
+        r"could not select device driver|nvidia-container",
+        "the engine can't give a container the NVIDIA GPU",
+        "install the NVIDIA Container Toolkit and start the engine anew, or leave out --gpu",
+    ),
+    (
         r"no matching manifest|does not match the specified platform|exec format error",
         "an image has nothing for this platform",
         f"--platform, or {OTHER_IMAGE}",

@@ -49,11 +49,13 @@ def look(
     timeout: float,
     offline: bool,
     progress: Progress,
+    gpu: bool = False,
 ) -> tuple[Image, tuple[CheckResult, ...], Evidence]:
     """Take what `groups` need out of the image, to be judged like any machine's; and judge the image itself.
 
     The environment is copied out and held, byte by byte, against the locked archives; the model file against its pin;
-    the project's `embed` runs inside, sealed: no network, read-only, no capability, no root.
+    the project's `embed` runs inside, sealed: no network, read-only, no capability, no root;
+    with `gpu` on the engine's NVIDIA GPU.
     """
     spec = made_of.spec
     environment: EnvironmentEvidence | Unavailable | None = None
@@ -75,7 +77,7 @@ def look(
         if {Group.EMBEDDINGS, Group.LANGUAGES, Group.PRIVACY}.intersection(groups):
             progress.say("embedding the probe's texts inside, sealed")
             mounts = {} if baked else {here.parent: WEIGHTS}
-            embeddings, privacy = _probe(client, tag, spec, mounts=mounts, timeout=timeout)
+            embeddings, privacy = _probe(client, tag, spec, mounts=mounts, timeout=timeout, gpu=gpu)
     evidence = Evidence(
         tool_version=__version__,
         made_at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -137,15 +139,16 @@ def _take_weights(client: object, tag: str, spec: ProjectSpec, taken: Path) -> P
 
 
 def _probe(
-    client: object, tag: str, spec: ProjectSpec, *, mounts: dict[Path, str], timeout: float
+    client: object, tag: str, spec: ProjectSpec, *, mounts: dict[Path, str], timeout: float, gpu: bool
 ) -> tuple[EmbeddingsEvidence | Unavailable, PrivacyEvidence | Unavailable]:
     files = {f"probe/{path.name}": path.read_bytes() for path in sorted(probe_folder().glob("*.py"))}
     files["request.json"] = probe.request(PurePosixPath(PROJECT), spec, golden.shipped_texts()).encode()
     command = ["/bin/sh", "-c", "exec python -I -B -X utf8 /verify/probe < /verify/request.json"]
     environment = {name: os.environ[name] for name in probe.COMPUTING if name in os.environ}
+    environment |= {"NOMIC_SCAFFOLD_DEVICE": "cuda"} if gpu else {}
     try:
         code, out, err = docker.run_sealed(
-            client, tag, command, files=files, mounts=mounts, timeout=timeout, environment=environment
+            client, tag, command, files=files, mounts=mounts, timeout=timeout, environment=environment, gpu=gpu
         )
     except UnavailableError as error:
         gone = Unavailable(unavailable=error.message, hint=error.hint or "")
