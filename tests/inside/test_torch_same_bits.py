@@ -38,7 +38,9 @@ def drawn(draw: random.Random, lengths: list[int]) -> list[list[int]]:
 
 
 @pytest.mark.usefixtures("threads")
-def test_hundreds_of_texts_in_hundreds_of_batches(engine: FastEngine):
+def test_hundreds_of_texts_in_hundreds_of_batches(engine: FastEngine, monkeypatch: pytest.MonkeyPatch):
+    """Four layers have every operator of twelve: the time goes into more texts. The next test takes all."""
+    monkeypatch.setattr(engine, "layers", engine.layers[:4])
     draw = random.Random(6)
     texts = drawn(draw, [draw.randint(2, 24) for _ in range(188)] + [draw.randint(25, 300) for _ in range(12)])
     torch.set_num_threads(1)

@@ -92,9 +92,11 @@ def runs(
     """By threads: the golden texts and strings from all of Unicode; fewer of these with two."""
     generated = strings(list(RANGES.values()), STRINGS, longest=40)
     found = {}
-    for threads, some in {1: generated, 2: generated[:FEW]}.items():
+    long = [text for text in golden() if len(text) > 1000]
+    few = [*(text for text in golden() if text not in long), *generated[:FEW]]
+    for threads, texts in {1: [*few, *long, *generated[FEW:]], 2: few}.items():
         folder = tmp_path_factory.mktemp("parity")
-        run = Run(golden() + some, {}, {name: folder / f"{name}.npy" for name in ("torch", "nomic")})
+        run = Run(texts, {}, {name: folder / f"{name}.npy" for name in ("torch", "nomic")})
         (folder / "texts.json").write_text(json.dumps(run.texts), encoding="utf-8")
         for name, python in {"torch": torch_python, "nomic": nomic_environment}.items():
             arguments = [str(folder / "texts.json"), str(run.vectors[name]), "40"]

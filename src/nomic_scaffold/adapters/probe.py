@@ -130,11 +130,12 @@ def cases(golden: tuple[GoldenText, ...], languages: Iterable[LanguageTexts]) ->
             words = [text.text for text in again]
             ask(f"again:{task}", words, task, runtime)
             ask(f"shuffled:{task}", words, task, runtime, backwards=True)
+            if runtime == "torch":
+                ask(f"threads:{task}", words, task, runtime, threads=1)
             for text in again:
                 ask(f"single:{text.id}", [text.text], task, runtime)
             if task == "search_document":
                 ask("dimension:256", words, task, runtime, dimension=256)
-        ask(f"threads:{task}", texts, task, "torch", threads=1)
         ask(f"reference:{task}", texts, task, "torch", engine="reference")
     for language in languages:
         if language.pairs:

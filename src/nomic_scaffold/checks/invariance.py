@@ -153,7 +153,7 @@ def _singles(subject: Subject) -> tuple[str, ...]:
 
 def _asked(subject: Subject, way: str) -> dict[Task, tuple[GoldenText, ...]]:
     """Give the texts that were embedded in this way too: long ones are not repeated."""
-    return subject.repeated if way in {"again", "shuffled"} else subject.by_task
+    return subject.by_task if way == "reference" else subject.repeated
 
 
 def _pairs(subject: Subject, way: str) -> Iterator[tuple[str, list[float], list[float]]]:

@@ -109,7 +109,7 @@ class Golden(Boundary):
 #   shuffled:<task>    its repeated texts in reverse order, rows put back in file order
 #   single:<id>        one repeated text alone
 #   dimension:256      the repeated search_document texts with dimension=256
-#   threads:<task>     all golden texts with one thread (torch runtime only)
+#   threads:<task>     its repeated texts with one thread (torch runtime only)
 #   reference:<task>   all golden texts through the reference engine (torch runtime only)
 #   pairs:<code>       the pairs of a language, task clustering; row 2i is pair i's a, row 2i+1 its b
 #   questions:<code>   task search_query

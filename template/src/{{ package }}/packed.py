@@ -118,8 +118,8 @@ class Layer:
         self.norm2 = tensor("norm2.weight").clone(), tensor("norm2.bias").clone()
         weights.let_go()
 
-    def __call__(self, h: Tensor, lengths: Sequence[int], cos: Tensor, sin: Tensor) -> Tensor:
-        """Map h (rows, 768) to the same shape."""
+    def __call__(self, h: Tensor, lengths: Sequence[int], cos: Tensor, sin: Tensor) -> None:
+        """Put what the layer makes of h (rows, 768) into its place."""
         qkv = self.operators.times(h, self.qkv).view(-1, 3 * HEADS, HEAD)
         qk, v = qkv[:, : 2 * HEADS].float(), qkv[:, 2 * HEADS :].float()
         for part, c, s in zip(*(t.split(TOKEN_BUDGET) for t in (qk, cos, sin)), strict=True):
@@ -127,10 +127,11 @@ class Layer:
             part.mul_(c).add_(turned)
         mixed = self.operators.attend(qk[:, :HEADS], qk[:, HEADS:], v, lengths).view(-1, HIDDEN).to(h.dtype)
         del qkv, qk, v  # 75 MB for 8,192 tokens
-        h = F.layer_norm(self.operators.added(mixed, self.out, h), (HIDDEN,), *self.norm1, EPSILON)
-        return torch.cat([self.feed_forward(part) for part in h.split(TOKEN_BUDGET)])
+        for part, attended in zip(h.split(TOKEN_BUDGET), mixed.split(TOKEN_BUDGET), strict=True):
+            part.copy_(self.feed_forward(attended, part))
 
-    def feed_forward(self, h: Tensor) -> Tensor:
+    def feed_forward(self, attended: Tensor, h: Tensor) -> Tensor:
+        h = F.layer_norm(self.operators.added(attended, self.out, h), (HIDDEN,), *self.norm1, EPSILON)
         inner = self.operators.scaled(h, self.up, self.operators.silu(h, self.gate))
         return F.layer_norm(self.operators.added(inner, self.down, h), (HIDDEN,), *self.norm2, EPSILON)
 
@@ -192,7 +193,7 @@ class FastEngine:
         tables += [(c[:filling], s[:filling]) for c, s in (rotary(TRAINED_TOKENS),)]
         cos, sin = (torch.cat(t).to(self.device)[:, None] for t in zip(*tables, strict=True))
         for layer in self.layers:
-            h = layer(h, lengths, cos, sin)
+            layer(h, lengths, cos, sin)
         rows = h.float().cpu().numpy()
         ends = np.cumsum(lengths)
         sums = [rows[end - n : end].sum(axis=0, dtype=np.float64) for end, n in zip(ends, lengths, strict=True)]
