@@ -157,8 +157,12 @@ def test_upgrade_moves_what_held_the_package_back(here: Site) -> None:
 
 def test_upgrade_of_a_package_that_nobody_locked_is_refused(here: Site) -> None:
     here.lock()
-    with pytest.raises(UsageError, match="no lock holds a package 'numppy'"):
+    with pytest.raises(UsageError, match="no lock holds a package 'numppy'") as raised:
         here.lock(upgrade=("numppy",))
+    assert raised.value.hint == "did you mean numpy?"
+    with pytest.raises(UsageError) as raised:
+        here.lock(upgrade=("zzzz",))
+    assert raised.value.hint == "nomic-scaffold lock --fresh moves everything"
 
 
 def test_upgrade_of_a_package_that_nobody_locked_is_refused_with_a_pypi_lock_too(here: Site) -> None:

@@ -90,7 +90,7 @@ def runs(
     torch_python: Path, nomic_environment: Path, generated_project: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[int, Run]:
     """By threads: the golden texts and strings from all of Unicode; fewer of these with two."""
-    generated = strings(list(RANGES.values()), STRINGS, longest=40)
+    generated = strings(list(RANGES.values()), STRINGS, longest=24)
     found = {}
     long = [text for text in golden() if len(text) > 1000]
     few = [*(text for text in golden() if text not in long), *generated[:FEW]]

@@ -172,16 +172,13 @@ def embeddings(
     tasks: dict[Task, list[GoldenText]] = {}
     for text in texts.golden:
         tasks.setdefault(text.task, []).append(text)
-    ways = ("golden", "reference") if runtime == "torch" else ("golden",)
     for task, group in tasks.items():
         rows = matrix([model.vector(text.text, task) for text in group])
-        cases |= {f"{way}:{task}": rows for way in ways}
         cases[f"golden:{task}"] = rows.model_copy(update={"tokens": tuple(map(_tokens, group))})
         again = {text.id: model.vector(text.text, task) for text in repeated(group, runtime)}
         cases |= {f"single:{text}": matrix([row]) for text, row in again.items()}
-        cases |= {f"{way}:{task}": matrix([*again.values()]) for way in ("again", "shuffled")}
-        if runtime == "torch":
-            cases[f"threads:{task}"] = matrix([*again.values()])
+        ways = ("again", "shuffled", *(("threads", "reference") if runtime == "torch" else ()))
+        cases |= {f"{way}:{task}": matrix([*again.values()]) for way in ways}
     documents = [text.text for text in repeated(tasks["search_document"], runtime)]
     short = model.size // 2 if model.size == DIMENSION else 256
     cases[f"dimension:{short}"] = matrix([model.vector(text, "search_document", short) for text in documents])

@@ -132,11 +132,11 @@ def cases(golden: tuple[GoldenText, ...], languages: Iterable[LanguageTexts]) ->
             ask(f"shuffled:{task}", words, task, runtime, backwards=True)
             if runtime == "torch":
                 ask(f"threads:{task}", words, task, runtime, threads=1)
+                ask(f"reference:{task}", words, task, runtime, engine="reference")
             for text in again:
                 ask(f"single:{text.id}", [text.text], task, runtime)
             if task == "search_document":
                 ask("dimension:256", words, task, runtime, dimension=256)
-        ask(f"reference:{task}", texts, task, "torch", engine="reference")
     for language in languages:
         if language.pairs:
             ask(f"pairs:{language.code}", [side for pair in language.pairs for side in (pair.a, pair.b)], "clustering")

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from nomic_scaffold.checks import codes, vectors
 from nomic_scaffold.checks.cases import NotSeenError, Subject
 from nomic_scaffold.checks.codes import Code
-from nomic_scaffold.models.probe import GoldenText, Task
 from nomic_scaffold.models.report import CheckResult, Status
 
 ENGINES = {"fast": 2e-7, "exact": 3e-7}
@@ -66,7 +65,7 @@ def bits(subject: Subject) -> CheckResult:
     differing: dict[str, list[str]] = {}
     compared = 0
     for way in ("again", "shuffled", "threads"):
-        for task, texts in _asked(subject, way).items():
+        for task, texts in subject.repeated.items():
             rows = subject.cases.encoded(f"{way}:{task}", len(texts))
             for text, row in zip(texts, rows, strict=True):
                 compared += 1
@@ -151,14 +150,9 @@ def _singles(subject: Subject) -> tuple[str, ...]:
     return found
 
 
-def _asked(subject: Subject, way: str) -> dict[Task, tuple[GoldenText, ...]]:
-    """Give the texts that were embedded in this way too: long ones are not repeated."""
-    return subject.by_task if way == "reference" else subject.repeated
-
-
 def _pairs(subject: Subject, way: str) -> Iterator[tuple[str, list[float], list[float]]]:
     batch = subject.golden_rows()
-    for task, texts in _asked(subject, way).items():
+    for task, texts in subject.repeated.items():
         for text, row in zip(texts, subject.cases.rows(f"{way}:{task}", len(texts)), strict=True):
             yield text.id, batch[text.id], row
 

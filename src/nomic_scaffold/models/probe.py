@@ -29,7 +29,7 @@ class GoldenText(Boundary):
 
 
 def repeated(texts: Sequence[GoldenText], runtime: str) -> tuple[GoldenText, ...]:
-    """Give those of one task's texts that `runtime` embeds again, alone, in another order, in a smaller dimension."""
+    """Give those of one task's texts that `runtime` embeds in other ways too: alone, in another order, and so on."""
     short = [text for text in texts if len(text.text) <= LONG]
     return tuple(short[:: EVERY.get(runtime, 1)])
 
@@ -110,7 +110,7 @@ class Golden(Boundary):
 #   single:<id>        one repeated text alone
 #   dimension:256      the repeated search_document texts with dimension=256
 #   threads:<task>     its repeated texts with one thread (torch runtime only)
-#   reference:<task>   all golden texts through the reference engine (torch runtime only)
+#   reference:<task>   its repeated texts through the reference engine (torch runtime only)
 #   pairs:<code>       the pairs of a language, task clustering; row 2i is pair i's a, row 2i+1 its b
 #   questions:<code>   task search_query
 #   passages:<code>    task search_document, same order as the questions
