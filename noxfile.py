@@ -51,6 +51,7 @@ def tests(session: nox.Session) -> None:
     """`nox -s tests -- ARGUMENTS` passes them on to pytest; `-- -m network` is for machines with a network."""
     install(session, "test")
     # By file, so that what a file's tests share is made once; in order, so that the short ones come last.
+    # One process more than there are cores, since tests of images wait for their engine.
     parallel = ["-n", str(min(4, 1 + (os.cpu_count() or 1))), "--dist", "loadfile", "--no-loadscope-reorder"]
     session.run("pytest", *parallel, "-m", "not network", *session.posargs)
 
