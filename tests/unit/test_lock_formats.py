@@ -6,6 +6,7 @@ import hashlib
 import random
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -94,6 +95,11 @@ def test_lock_parse_write_gives_the_same_bytes(found: list[LockedPackage], accel
 
 
 @settings(deadline=None, max_examples=12)
+@given(st.one_of(NAMES, VERSIONS, SPECS, st.from_regex(r"[>*<=!~y]?[ -~]{1,12}", fullmatch=True)))
+def test_a_text_is_written_as_pyyaml_writes_it(text: str) -> None:
+    assert conda_lock._scalar(text) == yaml.safe_dump({"x": text}, width=1000).removeprefix("x: ").removesuffix("\n")
+
+
 @given(st.lists(packages(), max_size=10), st.sets(PLATFORMS, min_size=1))
 def test_a_subset_is_what_locking_only_these_platforms_gives(found: list[LockedPackage], wanted: set[Platform]) -> None:
     found = unique(found)

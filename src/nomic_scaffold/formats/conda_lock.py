@@ -27,6 +27,8 @@ _BLOCK = re.compile(r"(?m)^(?=- name: )")
 _PLATFORM = re.compile(r"(?m)^  platform: (\S+)$")
 _PLAIN = re.compile(r"https://[A-Za-z0-9_.~/%+-]+|[0-9a-f]*[a-df][0-9a-f]*[a-f][0-9a-f]*")
 _MIN_HASH = 32
+_NAME = re.compile(r"(?!(?:y|n|yes|no|on|off|true|false|null)$)[a-z][a-z0-9_.-]*")
+_QUOTED = re.compile(r"[>*][!-&(-~]*")
 _FIELD = re.compile(r"(?m)^(?:- |  )(name|version|manager|platform): '?([^'\n]+)'?$")
 _VALUE = r"(?:'[^'\n]*'|[^'\"\n#&*!|>%@`\[\]{},?: -][^'\"\n#:]*(?::[^ '\"\n#:][^'\"\n#:]*)*)"
 _OWN = re.compile(
@@ -303,12 +305,14 @@ def _text(package: LockedPackage) -> str:
 
 
 def _scalar(text: str) -> str:
-    """Write one text as YAML: addresses and hashes as they are, names and versions as PyYAML says."""
-    return text if len(text) >= _MIN_HASH and _PLAIN.fullmatch(text) else _quoted(text)
+    """Write one text as YAML: what is plain as it is, what begins like `>=` between quotes, the rest as PyYAML says."""
+    if _NAME.fullmatch(text) or (len(text) >= _MIN_HASH and _PLAIN.fullmatch(text)):
+        return text
+    return f"'{text}'" if _QUOTED.fullmatch(text) else _other(text)
 
 
 @cache
-def _quoted(text: str) -> str:
+def _other(text: str) -> str:
     return _dump({"x": text}, width=1 << 20).removeprefix("x: ").removesuffix("\n")
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from functools import lru_cache
 from graphlib import CycleError, TopologicalSorter
 
 from nomic_scaffold.models.lock import LockedPackage, LockRecord
@@ -16,7 +17,7 @@ def render(packages: Sequence[LockedPackage], record: LockRecord, *, source: str
 
     Every tool reads md5. `#sha256:` is worth more: conda reads it from 24.9 on (conda/conda#14048), as rattler does.
     """
-    conda = [package for package in packages if package.manager == "conda"]
+    conda = tuple(package for package in packages if package.manager == "conda")
     pip = sorted((package for package in packages if package.manager == "pip"), key=lambda package: package.name)
     rows = [
         f"# Made by: nomic-scaffold lock, from {source}.  Don't edit.",
@@ -47,7 +48,8 @@ def made_from(text: str) -> tuple[str, str] | None:
     return (match[1], match[2]) if match else None
 
 
-def _ordered(packages: Iterable[LockedPackage]) -> list[LockedPackage]:
+@lru_cache(maxsize=1)
+def _ordered(packages: tuple[LockedPackage, ...]) -> list[LockedPackage]:
     """Put dependencies before what needs them, by name where that leaves a choice; cycles stay together."""
     by_name = {package.name: package for package in sorted(packages, key=lambda package: package.name)}
     wants = {

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from nomic_scaffold.adapters.conda import explain
@@ -27,8 +28,6 @@ TIMEOUT = 300.0
 """Seconds for channels and solves together."""
 _TELL = 10.0
 """Seconds after which people are told what is waited for."""
-_LAST_WORDS = 0.05
-"""Seconds in which rattler's threads may still call back: the event loop must be there."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,14 +73,24 @@ def solve(
     for note in source.access.notes:
         progress.say(note)
     with progress.meter("solving", total=len(requests), unit="steps") as meter:
-        return asyncio.run(_all(requests, source, meter, progress, timeout))
+        return _runner().run(_all(requests, source, meter, progress, timeout))
+
+
+@cache
+def _runner() -> asyncio.Runner:
+    """Give the event loop of all solves; never closed, since rattler's threads call back after the last answer."""
+    return asyncio.Runner()
+
+
+_kept: dict[str, Gateway] = {}
+"""The gateway of the last solve: to forget its records takes a while, and the process ends soon."""
 
 
 async def _all(
     requests: Sequence[Request], source: Source, meter: Meter, progress: Progress, timeout: float
 ) -> tuple[Solution, ...]:
     channels = {channel for request in requests for channel in request.inputs.channels}
-    gateway = _gateway(source, channels)
+    _kept["gateway"] = gateway = _gateway(source, channels)
 
     async def one(request: Request) -> Solution:
         started = time.perf_counter()
@@ -98,7 +107,6 @@ async def _all(
         for task in tasks:
             task.cancel()
         ends = await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.sleep(_LAST_WORDS)
     unsolved = [end for end in ends if isinstance(end, _NoSolution)]
     if unsolved:
         first = unsolved[0]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -152,6 +151,8 @@ def named(wanted: Wanted, selected: Sequence[LockInputs], old: Mapping[Accelerat
     for name in wanted.upgrade:
         meant = sorted(item for item in held if normal_name(item) == normal_name(name))
         if not meant:
+            import difflib
+
             close = difflib.get_close_matches(normal_name(name), held, n=1)
             hint = f"did you mean {close[0]}?" if close else "nomic-scaffold lock --fresh moves everything"
             raise UsageError(f"no lock holds a package {name!r}", hint=hint)
