@@ -41,11 +41,15 @@ GROUPS: dict[str, tuple[str, ...]] = {
     ),
     "manuals": ("share/doc/*", "share/gtk-doc/*", "share/info/*", "share/man/*"),
     "debug symbols": ("*.debug",),
+    "gpt4all's code for NVIDIA GPUs": (
+        "lib/python3.*/site-packages/gpt4all/llmodel_DO_NOT_MODIFY/build/libllamamodel-*-cuda*.so",
+    ),
     "compiled Python": ("*.pyc",),
 }
 """Files that embedding never opens, by what they are.
 
-Without headers `torch.compile` can't build C++ code; nothing else in a generated project needs them.
+Without headers `torch.compile` can't build C++ code; nothing else in a generated project needs them. The nomic runtime
+computes on the processor, by another library of gpt4all's, and gives the same bits without the two for GPUs.
 """
 PATTERNS: tuple[str, ...] = tuple(pattern for patterns in GROUPS.values() for pattern in patterns)
 

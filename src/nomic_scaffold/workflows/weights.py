@@ -8,10 +8,9 @@ from pathlib import Path
 from nomic_scaffold.adapters import weights
 from nomic_scaffold.adapters.project import read_spec, weights_path
 from nomic_scaffold.checks.weights import check_weights
-from nomic_scaffold.errors import HashMismatchError, InputError
-from nomic_scaffold.formats.manifest import beside, wanted_file
+from nomic_scaffold.errors import HashMismatchError
+from nomic_scaffold.formats.manifest import beside
 from nomic_scaffold.models.progress import Progress
-from nomic_scaffold.models.spec import ModelPin
 from nomic_scaffold.models.weights import OfficialFile, PulledWeights, StoredFile, StoreListing, VerifiedWeights
 
 
@@ -21,25 +20,8 @@ def pull(root: Path, *, offline: bool, progress: Progress) -> PulledWeights:
     Raises UnavailableError, HashMismatchError (see `adapters.weights.fetch`), InputError for a pin that can't be.
     """
     spec = read_spec(root)
-    store, destination = weights.open_store(), weights_path(root, spec)
-    done = _bring(_wanted(spec.model), store, destination, offline=offline, progress=progress)
-    others = [
-        _bring(file, store, destination.with_name(file.file), offline=offline, progress=progress)
-        for file in beside(spec.model, weights.read_manifests())
-    ]
+    done, *others = weights.bring(spec.model, weights_path(root, spec), offline=offline, progress=progress)
     return done.model_copy(update={"beside": tuple(other.path for other in others)})
-
-
-def _bring(
-    wanted: OfficialFile, store: weights.Store, destination: Path, *, offline: bool, progress: Progress
-) -> PulledWeights:
-    if destination.is_file() and weights.adopt(destination, wanted, store, progress):
-        return _pulled(wanted, destination, source="the project", placed="present")
-    fetched = weights.fetch(wanted, store, progress=progress, offline=offline)
-    placed = weights.place_checked(fetched.path, destination, wanted=wanted, progress=progress)
-    return _pulled(wanted, destination, source=fetched.source, placed=placed).model_copy(
-        update={"failed": fetched.failed}
-    )
 
 
 def add(place: Path, root: Path | None, *, progress: Progress) -> PulledWeights:
@@ -48,10 +30,10 @@ def add(place: Path, root: Path | None, *, progress: Progress) -> PulledWeights:
     if root is None:
         every = tuple(file for manifest in weights.read_manifests() for file in manifest.files)
         wanted, fetched = weights.add(place, every, store, progress=progress)
-        return _pulled(wanted, fetched.path, source=fetched.source, placed="store")
+        return weights.pulled(wanted, fetched.path, source=fetched.source, placed="store")
     spec = read_spec(root)
     destination = weights_path(root, spec)
-    places = {_wanted(spec.model): destination}
+    places = {weights.pinned(spec.model): destination}
     places |= {file: destination.with_name(file.file) for file in beside(spec.model, weights.read_manifests())}
     done = _take(place, places, store, progress=progress)
     if place.is_dir():
@@ -69,7 +51,7 @@ def _take(place: Path, places: dict[OfficialFile, Path], store: weights.Store, *
     wanted, fetched = weights.add(place, tuple(places), store, progress=progress)
     path = places.pop(wanted)
     placed = weights.place_checked(fetched.path, path, wanted=wanted, progress=progress)
-    return _pulled(wanted, path, source=fetched.source, placed=placed)
+    return weights.pulled(wanted, path, source=fetched.source, placed=placed)
 
 
 def verify(root: Path, *, progress: Progress) -> VerifiedWeights:
@@ -100,28 +82,4 @@ def listing(root: Path | None) -> StoreListing:
             )
             for entry in store.entries()
         ),
-    )
-
-
-def _wanted(pin: ModelPin) -> OfficialFile:
-    wanted = wanted_file(pin, weights.read_manifests())
-    if wanted.size != pin.size:
-        raise InputError(
-            f"model.size: {pin.size} is not the size of the file with sha256 {pin.sha256}",
-            path="scaffold.toml",
-            hint=f"write size = {wanted.size}",
-        )
-    return wanted
-
-
-def _pulled(wanted: OfficialFile, path: Path, *, source: str, placed: str) -> PulledWeights:
-    return PulledWeights.model_validate(
-        {
-            "file": wanted.file,
-            "path": str(path),
-            "size": wanted.size,
-            "sha256": wanted.sha256,
-            "source": source,
-            "placed": placed,
-        }
     )

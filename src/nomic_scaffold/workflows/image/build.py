@@ -18,8 +18,6 @@ from nomic_scaffold.adapters.container import engine as docker
 from nomic_scaffold.disk import atomic
 from nomic_scaffold.errors import InputError, UnavailableError
 from nomic_scaffold.formats import dockerfile
-from nomic_scaffold.formats.manifest import beside
-from nomic_scaffold.models.evidence import WeightsEvidence
 from nomic_scaffold.models.image import Builder, Image, WeightsIn
 from nomic_scaffold.models.progress import Progress
 from nomic_scaffold.workflows.image import tool_image
@@ -233,19 +231,9 @@ class _Job:
         return found
 
     def _weights(self) -> dict[str, Path]:
-        pin = self.made_of.spec.model
         path = project.weights_path(self.root, self.made_of.spec)
-        seen = weights.inspect(path, pin, progress=self.progress)
-        if not isinstance(seen, WeightsEvidence) or seen.sha256 != pin.sha256:
-            raise UnavailableError(
-                f"{pin.file} is not there, or not the pinned one", hint="nomic-scaffold weights pull"
-            )
-        found = {f"fetched/store/{pin.sha256}/{pin.file}": path}
-        for file in beside(pin, weights.read_manifests()):
-            found[f"fetched/store/{file.sha256}/{file.file}"] = other = path.with_name(file.file)
-            if not other.is_file():
-                raise UnavailableError(f"{file.file} is not there", hint="nomic-scaffold weights pull")
-        return found
+        done = weights.bring(self.made_of.spec.model, path, offline=self.wishes.offline, progress=self.progress)
+        return {f"fetched/store/{one.sha256}/{Path(one.path).name}": Path(one.path) for one in done}
 
 
 def _dockerfile(root: Path) -> str:
