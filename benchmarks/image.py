@@ -10,6 +10,7 @@ environment outside docker; a rebuild after a change of source in 3 s.
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import re
@@ -75,6 +76,18 @@ def folder_bytes(folder: Path) -> int:
     return sum(seen.values())
 
 
+def bytes_of_wheels(prefix: Path) -> int:
+    """Add up the files of a prefix that came out of the pip section's wheels."""
+    total = 0
+    for info in prefix.glob("lib/python3*/site-packages/*.dist-info"):
+        installer = info / "INSTALLER"
+        if installer.exists() and installer.read_text(encoding="utf-8").strip() != "conda":
+            with (info / "RECORD").open(newline="", encoding="utf-8") as file:
+                places = [info.parent / row[0] for row in csv.reader(file) if row]
+            total += sum(place.stat().st_size for place in places if place.exists())
+    return total
+
+
 def by_group(prefix: Path) -> dict[str, tuple[int, int]]:
     """Give files and bytes of each group of patterns that `--slim` leaves out of a prefix."""
     found = dict.fromkeys(left_out.GROUPS, (0, 0))
@@ -120,7 +133,7 @@ class Measured:
         self.tool(*install, whole)
         self.whole_bytes, self.groups = folder_bytes(whole), by_group(whole)
         self.install_seconds = self.tool(*install, slim, "--slim")[1]
-        self.slim_bytes = folder_bytes(slim)
+        self.slim_bytes, self.pip_bytes = folder_bytes(slim), bytes_of_wheels(slim)
         self.tool("verify", "--only", "environment", "--deep", "--prefix", slim)
 
     def _builds(self, host: str) -> None:
@@ -136,8 +149,16 @@ class Measured:
 
     @property
     def ratio(self) -> float:
-        """Installed and slim bytes for each byte of a package."""
-        return self.slim_bytes / int(str(self.image["package_bytes"]))
+        """Installed and slim bytes for each byte of a conda package, which are what the shipped locks hold."""
+        sizes = lock_sizes.parse((self.root / "locks" / "sizes.json").read_text(encoding="utf-8"))
+        text = (self.root / "conda-lock.yml").read_text(encoding="utf-8")
+        lock = conda_lock.parse(text, path="conda-lock.yml", accelerator=Accelerator.CPU)
+        downloaded = sum(sizes[p.sha256 or ""] for p in lock.packages if p.manager == "conda")
+        return (self.slim_bytes - self.pip_bytes) / downloaded
+
+    def estimate(self, downloaded: int) -> float:
+        """Bytes of an environment of so many bytes of conda packages, with the wheels of the pip section."""
+        return downloaded * self.ratio + self.pip_bytes
 
 
 def computed_table(packages: dict[str, int]) -> list[str]:
@@ -149,8 +170,7 @@ def computed_table(packages: dict[str, int]) -> list[str]:
 def measured_tables(found: Measured, packages: dict[str, int]) -> list[str]:
     """Give the rows of what was measured, goals beside figures."""
     image, mounted = found.image, found.mounted
-    real = packages["linux-64-cpu"] * found.ratio
-    without_mkl = packages["linux-aarch64-cpu"] * found.ratio
+    real, without_mkl = (found.estimate(packages[f"{name}-cpu"]) for name in ("linux-64", "linux-aarch64"))
     verdict = "within" if real <= GOAL_BYTES else "over"
     return [
         "",
@@ -177,7 +197,7 @@ def measured_tables(found: Measured, packages: dict[str, int]) -> list[str]:
         *(f"| {package['name']} | {mb(package['bytes'])} |" for package in image["largest"]),  # type: ignore[attr-defined]
         "",
         f"**Estimate** for the real CPU image without weights and without the base: {mb(real)} (linux-64, MKL) by "
-        f"the same {found.ratio:.2f} installed bytes for each downloaded one; goal {mb(GOAL_BYTES)}: {verdict} it. "
+        f"the same {found.ratio:.2f} installed bytes for one of a conda package; goal {mb(GOAL_BYTES)}: {verdict} it. "
         f"With OpenBLAS in place of MKL, as linux-aarch64 has: {mb(without_mkl)}; [how to choose](../how-to/locks.md).",
         "",
         "| | seconds | |",
