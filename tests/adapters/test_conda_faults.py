@@ -19,6 +19,7 @@ from pathlib import Path
 
 import pytest
 
+from nomic_scaffold.adapters.conda import finish
 from nomic_scaffold.adapters.conda.fetch import Patience
 from nomic_scaffold.adapters.conda.signatures import read_digest
 from nomic_scaffold.errors import HashMismatchError, InputError, UnavailableError
@@ -372,6 +373,24 @@ def test_a_run_killed_at_any_moment_is_mended_by_the_next(channel: Served, tmp_p
         assert bench.troubles(deep=True) == {}, (number, start)
         assert not list(bench.cache.rglob(".*ing-*")), (number, start)
     assert killed >= 40, "most kills must have hit a run at work"
+
+
+@pytest.mark.usefixtures("channel")
+def test_an_environment_calls_itself_finished_after_all_else_is_written(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(path: Path, text: str) -> None:
+        path.with_name(f".{path.name}.abcdefgh.tmp").write_text(text)
+        raise SystemExit
+
+    with monkeypatch.context() as patch:
+        patch.setattr(finish, "write_text", killed)
+        with pytest.raises(SystemExit):
+            bench.install()
+    assert [path.name for path in bench.prefix.glob(".*.tmp")]
+    assert read_digest(bench.prefix) is None
+    bench.install()
+    assert bench.look(deep=True).findings == ()
 
 
 def test_a_killed_run_leaves_an_environment_of_another_tool_to_its_people(channel: Served, tmp_path: Path) -> None:

@@ -120,16 +120,6 @@ class Finish:
             self._remove(strangers, progress)
         elif strangers:
             progress.say(f"another tool made this environment, so these stay, of no package: {_some(strangers)}")
-        write_signatures(
-            top,
-            noted,
-            lock_digest=self._lock_digest,
-            records=[(record.path, record.package) for record in read_records(top)[0]],
-            pip=[
-                InstalledPackage(name=p.name, version=p.version, manager="pip", sha256=wanted_pip[p.name].sha256)
-                for p in pip
-            ],
-        )
         record = Witness(
             provider="conda",
             accelerator=self._prefix.accelerator,
@@ -140,6 +130,16 @@ class Finish:
             packages=tuple(_witnessed(wanted_pip[p.name], p) for p in pip),
         )
         write_text(top / witness.NAME, record.model_dump_json(indent=1) + "\n")
+        write_signatures(  # last: with them it calls itself finished
+            top,
+            noted,
+            lock_digest=self._lock_digest,
+            records=[(record.path, record.package) for record in read_records(top)[0]],
+            pip=[
+                InstalledPackage(name=p.name, version=p.version, manager="pip", sha256=wanted_pip[p.name].sha256)
+                for p in pip
+            ],
+        )
         (top / META / BUSY).unlink(missing_ok=True)
 
     def _check_pip(self, wanted: Mapping[str, LockedPackage], there: Iterable[PipPackage]) -> None:
