@@ -354,7 +354,9 @@ def test_a_run_killed_at_any_moment_is_mended_by_the_next(channel: Served, tmp_p
             begin(process, ("newer", "older")[number % 2] + how)
             assert is_done(process)
             seconds[start] = time.monotonic() - began
-    for number in range(50):
+    for number in range(150):
+        if killed == 50:
+            break
         start, lock = list(STARTS)[number % 4], ("newer", "older")[number % 2]
         with installer(bench.root) as process:
             prepare(bench, start)
@@ -372,7 +374,7 @@ def test_a_run_killed_at_any_moment_is_mended_by_the_next(channel: Served, tmp_p
         bench.install()
         assert bench.troubles(deep=True) == {}, (number, start)
         assert not list(bench.cache.rglob(".*ing-*")), (number, start)
-    assert killed >= 40, "most kills must have hit a run at work"
+    assert killed == 50, "so many kills must have hit a run at work"
 
 
 @pytest.mark.usefixtures("channel")
