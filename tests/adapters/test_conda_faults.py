@@ -125,6 +125,7 @@ def test_what_killed_runs_left_in_the_cache_is_removed(bench: Bench, channel: Se
     (archive.parent / ".fetching-old").write_bytes(b"half")
     left = bench.cached("tiny-data").parent / ".unpacking-old"
     (left / "new").mkdir(parents=True)
+    (bench.cached("libtiny").parent / ".unpacking-whole").mkdir()  # killed between the last rename and the cleaning
     shutil.rmtree(bench.cached("tiny-data"))
     shutil.rmtree(bench.prefix)
     bench.install()

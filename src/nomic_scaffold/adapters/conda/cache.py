@@ -96,10 +96,10 @@ def unpack(entry: Unpacked, archives: Archives) -> None:
     cache = entry.folder.parent
     cache.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{entry.folder}.nomic-scaffold.lock"):
+        for left in leftovers(entry):
+            shutil.rmtree(left, ignore_errors=True)
         if not damaged([entry]):
             return  # another process was first
-        for left in cache.glob(f"{_STAGE}*"):  # of a run that was killed
-            shutil.rmtree(left, ignore_errors=True)
         stage = Path(tempfile.mkdtemp(dir=cache, prefix=_STAGE))
         try:
             try:
@@ -114,6 +114,11 @@ def unpack(entry: Unpacked, archives: Archives) -> None:
             (stage / "new").rename(entry.folder)
         finally:
             shutil.rmtree(stage, ignore_errors=True)
+
+
+def leftovers(entry: Unpacked) -> list[Path]:
+    """Give what a run at work, or a killed one, has beside the unpacked package; `unpack` removes the latter."""
+    return list(entry.folder.parent.glob(f"{_STAGE}*"))
 
 
 def _tell_rattler(entry: Unpacked) -> None:

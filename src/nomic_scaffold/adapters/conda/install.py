@@ -15,7 +15,7 @@ from pathlib import Path
 from packaging.utils import canonicalize_name
 
 from nomic_scaffold.adapters.conda.archive import archives_in, cache_root, file_name
-from nomic_scaffold.adapters.conda.cache import Unpacked, damaged, unpack, unpacked
+from nomic_scaffold.adapters.conda.cache import Unpacked, damaged, leftovers, unpack, unpacked
 from nomic_scaffold.adapters.conda.expected import refuse_clashes, refuse_links_outside, walk
 from nomic_scaffold.adapters.conda.fetch import Patience, fetch, without_hash
 from nomic_scaffold.adapters.conda.finish import BUSY, Finish
@@ -232,8 +232,9 @@ def ready(
         manifests = list(pool.map(archives.witnessed, packages))
         entries = [unpacked(cache, p, m) for p, m in zip(packages, manifests, strict=True)]
         bad = damaged(entries)
-        with progress.meter("unpacking packages", total=len(bad), unit="packages") as meter:
-            for _ in pool.map(lambda entry: unpack(entry, archives), bad):
+        todo = bad + [entry for entry in entries if entry not in bad and leftovers(entry)]
+        with progress.meter("unpacking packages", total=len(todo), unit="packages") as meter:
+            for _ in pool.map(lambda entry: unpack(entry, archives), todo):
                 meter.advance(1)
     if still := damaged(bad):
         raise UnavailableError(
