@@ -9,7 +9,6 @@ from nomic_scaffold.adapters import weights
 from nomic_scaffold.adapters.project import read_spec, weights_path
 from nomic_scaffold.checks.weights import check_weights
 from nomic_scaffold.errors import HashMismatchError
-from nomic_scaffold.formats.manifest import beside
 from nomic_scaffold.models.progress import Progress
 from nomic_scaffold.models.weights import OfficialFile, PulledWeights, StoredFile, StoreListing, VerifiedWeights
 
@@ -32,9 +31,7 @@ def add(place: Path, root: Path | None, *, progress: Progress) -> PulledWeights:
         wanted, fetched = weights.add(place, every, store, progress=progress)
         return weights.pulled(wanted, fetched.path, source=fetched.source, placed="store")
     spec = read_spec(root)
-    destination = weights_path(root, spec)
-    places = {weights.pinned(spec.model): destination}
-    places |= {file: destination.with_name(file.file) for file in beside(spec.model, weights.read_manifests())}
+    places = weights.places(spec.model, weights_path(root, spec))
     done = _take(place, places, store, progress=progress)
     if place.is_dir():
         with suppress(HashMismatchError):  # the folder need not hold them all

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from nomic_scaffold.adapters.conda import loop
 from nomic_scaffold.adapters.conda.archive import Archives, file_name
 from nomic_scaffold.adapters.conda.client import channel_access, open_client, redact
 from nomic_scaffold.errors import HashMismatchError, InputError, ScaffoldError, UnavailableError, page
@@ -59,7 +60,7 @@ def fetch(
     total = None if None in sizes else sum(size or 0 for size in sizes)
     with progress.meter(f"fetching {len(wanted)} packages", total=total, unit="bytes") as meter:
         run = _Run(archives, client or open_client(retries=0), patience or Patience(), meter.advance, progress.say)
-        asyncio.run(_fetch_all(wanted, run))
+        loop.run(_fetch_all(wanted, run))
 
 
 @dataclass(frozen=True)
@@ -85,8 +86,6 @@ async def _fetch_all(wanted: list[LockedPackage], run: _Run) -> None:
                 group.create_task(one(package))
     except* (ScaffoldError, OSError) as errors:
         failed = _first(errors)  # raised here, Python before 3.11.4 would wrap it in a group again
-    finally:
-        await asyncio.sleep(0.05)  # py-rattler can crash the interpreter when a loop closes under it
     if failed is not None:
         raise failed from None
 

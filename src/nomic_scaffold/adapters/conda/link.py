@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nomic_scaffold.adapters.conda import loop
 from nomic_scaffold.adapters.conda.archive import file_name
 from nomic_scaffold.adapters.conda.cache import Unpacked
 from nomic_scaffold.adapters.conda.records import channel_of
@@ -48,26 +48,23 @@ def link(
     specs = [MatchSpec(text, strict=False)._match_spec for text in requested]
 
     async def run(meter: Meter) -> None:
-        try:
-            await install(
-                records,
-                target_prefix=destination,
-                # cache.damaged() has read every byte; rattler's own check would believe the unpacked list of files.
-                package_cache=PackageCache.new_layered(caches, validation_mode=ValidationMode.skip()),
-                reinstall_packages=set(reinstall),
-                requested_specs=specs,
-                execute_link_scripts=False,
-                show_progress=False,
-                reporter=_reporter(meter),
-                client=client,
-                config=Config.from_toml(_COPIES if copy else ""),
-            )
-        finally:
-            await asyncio.sleep(0.05)  # py-rattler can crash the interpreter when a loop closes under it
+        await install(
+            records,
+            target_prefix=destination,
+            # cache.damaged() has read every byte; rattler's own check would believe the unpacked list of files.
+            package_cache=PackageCache.new_layered(caches, validation_mode=ValidationMode.skip()),
+            reinstall_packages=set(reinstall),
+            requested_specs=specs,
+            execute_link_scripts=False,
+            show_progress=False,
+            reporter=_reporter(meter),
+            client=client,
+            config=Config.from_toml(_COPIES if copy else ""),
+        )
 
     with progress.meter("linking packages", total=len(entries), unit="packages") as meter:
         try:
-            asyncio.run(run(meter))
+            loop.run(run(meter))
         except (KeyboardInterrupt, SystemExit):
             raise
         except Exception as error:  # rattler raises some 35 classes with no common base

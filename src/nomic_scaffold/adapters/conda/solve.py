@@ -8,10 +8,9 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from nomic_scaffold.adapters.conda import explain
+from nomic_scaffold.adapters.conda import explain, loop
 from nomic_scaffold.adapters.conda.client import open_client, redact
 from nomic_scaffold.adapters.conda.repodata import Source, address
 from nomic_scaffold.errors import InputError, ScaffoldError, UnavailableError, UnsolvableError, page
@@ -73,13 +72,7 @@ def solve(
     for note in source.access.notes:
         progress.say(note)
     with progress.meter("solving", total=len(requests), unit="steps") as meter:
-        return _runner().run(_all(requests, source, meter, progress, timeout))
-
-
-@cache
-def _runner() -> asyncio.Runner:
-    """Give the event loop of all solves; never closed, since rattler's threads call back after the last answer."""
-    return asyncio.Runner()
+        return loop.run(_all(requests, source, meter, progress, timeout))
 
 
 _kept: dict[str, Gateway] = {}

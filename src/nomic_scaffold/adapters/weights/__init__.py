@@ -1,7 +1,7 @@
 """The pinned model file: fetched from any source, decided by hash, kept in a store, placed in a project."""
 
 from nomic_scaffold.adapters.weights.add import add
-from nomic_scaffold.adapters.weights.bring import bring, pinned, pulled
+from nomic_scaffold.adapters.weights.bring import bring, places, pulled
 from nomic_scaffold.adapters.weights.fetch import Fetched, addresses, fetch
 from nomic_scaffold.adapters.weights.known import known_files, read_manifests
 from nomic_scaffold.adapters.weights.place import inspect, place, place_checked
@@ -20,9 +20,9 @@ __all__ = [
     "inspect",
     "known_files",
     "open_store",
-    "pinned",
     "place",
     "place_checked",
+    "places",
     "pulled",
     "read_manifests",
 ]

@@ -21,9 +21,25 @@ def bring(pin: ModelPin, destination: Path, *, offline: bool, progress: Progress
     Raises UnavailableError, HashMismatchError (see `fetch`), InputError for a pin that can't be.
     """
     store = open_store()
-    places = {pinned(pin): destination}
-    places |= {file: destination.with_name(file.file) for file in beside(pin, read_manifests())}
-    return tuple(_bring(file, store, path, offline=offline, progress=progress) for file, path in places.items())
+    return tuple(
+        _bring(file, store, path, offline=offline, progress=progress) for file, path in places(pin, destination).items()
+    )
+
+
+def places(pin: ModelPin, destination: Path) -> dict[OfficialFile, Path]:
+    """Say where the pinned file goes, and what it needs beside it.
+
+    Raises InputError when the pinned size is not that of the file with this sha256.
+    """
+    manifests = read_manifests()
+    wanted = wanted_file(pin, manifests)
+    if wanted.size != pin.size:
+        raise InputError(
+            f"model.size: {pin.size} is not the size of the file with sha256 {pin.sha256}",
+            path="scaffold.toml",
+            hint=f"write size = {wanted.size}",
+        )
+    return {wanted: destination, **{file: destination.with_name(file.file) for file in beside(pin, manifests)}}
 
 
 def _bring(
@@ -35,18 +51,6 @@ def _bring(
     placed = place_checked(fetched.path, destination, wanted=wanted, progress=progress)
     told = pulled(wanted, destination, source=fetched.source, placed=placed)
     return told.model_copy(update={"failed": fetched.failed})
-
-
-def pinned(pin: ModelPin) -> OfficialFile:
-    """Say which file a project pins. Raises InputError when the size is not that of the file with this sha256."""
-    wanted = wanted_file(pin, read_manifests())
-    if wanted.size != pin.size:
-        raise InputError(
-            f"model.size: {pin.size} is not the size of the file with sha256 {pin.sha256}",
-            path="scaffold.toml",
-            hint=f"write size = {wanted.size}",
-        )
-    return wanted
 
 
 def pulled(wanted: OfficialFile, path: Path, *, source: str, placed: str) -> PulledWeights:
