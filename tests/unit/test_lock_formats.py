@@ -94,12 +94,13 @@ def test_lock_parse_write_gives_the_same_bytes(found: list[LockedPackage], accel
     assert conda_lock.join(again, accelerator) == text
 
 
-@settings(deadline=None, max_examples=12)
+@settings(deadline=None, max_examples=500)
 @given(st.one_of(NAMES, VERSIONS, SPECS, st.from_regex(r"[>*<=!~y]?[ -~]{1,12}", fullmatch=True)))
 def test_a_text_is_written_as_pyyaml_writes_it(text: str) -> None:
     assert conda_lock._scalar(text) == yaml.safe_dump({"x": text}, width=1000).removeprefix("x: ").removesuffix("\n")
 
 
+@settings(deadline=None, max_examples=12)
 @given(st.lists(packages(), max_size=10), st.sets(PLATFORMS, min_size=1))
 def test_a_subset_is_what_locking_only_these_platforms_gives(found: list[LockedPackage], wanted: set[Platform]) -> None:
     found = unique(found)
