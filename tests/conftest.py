@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 
 import pytest
 
@@ -24,9 +25,11 @@ __all__ = [
 # Two test processes on two cores: threads that wait for each other busily would make both crawl.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# A shell in the background ignores Ctrl-C, and so does every child: tests that send one would wait forever.
+# A shell in the background ignores Ctrl-C, nohup a hangup, and so does every child: tests that send one would wait.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # Golden copies of generated projects hold tests that are not ours; tests inside an environment run there.
 collect_ignore_glob = ["data/*", "inside/*"]

@@ -44,10 +44,21 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "gpt4all's code for NVIDIA GPUs": (
         "lib/python3.*/site-packages/gpt4all/llmodel_DO_NOT_MODIFY/build/libllamamodel-*-cuda*.so",
     ),
+    "MKL for clusters, TBB, 64-bit integers and processors without AVX2": (
+        "lib/libmkl_*ilp64.so*",
+        "lib/libmkl_blacs_*.so*",
+        "lib/libmkl_cdft_core.so*",
+        "lib/libmkl_mc3.so*",
+        "lib/libmkl_scalapack_*.so*",
+        "lib/libmkl_tbb_thread.so*",
+        "lib/libmkl_vml_mc3.so*",
+    ),
     "compiled Python": ("*.pyc",),
 }
 """Files that embedding never opens, by what they are.
 
+MKL loads a library by the processor's name, and its plain one where that is missing: only `mc3`, for Intel's processors
+without AVX2, is left to that, since it would be slow there either way.
 Without headers `torch.compile` can't build C++ code; nothing else in a generated project needs them. The nomic runtime
 computes on the processor, by another library of gpt4all's, and gives the same bits without the two for GPUs.
 """
