@@ -136,6 +136,27 @@ def judged(**changes: Any) -> Checkup:
 ALL_OFF = {"servers": (without(CHANNEL), without(HUB), without(INDEX)), "clock_offset": None}
 
 
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (
+            "Error while fetching server API version: ('Connection aborted.', FileNotFoundError(2, 'No such file'))",
+            "No such file",
+        ),
+        (
+            "Error while fetching server API version: HTTPConnectionPool(host='h', port=1): Max retries exceeded with url: "
+            "/version (Caused by NewConnectionError(\"HTTPConnection(host='h', port=1): Failed to establish a new "
+            'connection: [Errno 111] Connection refused"))',
+            "Connection refused",
+        ),
+        ("Invalid bind address protocol: bogus://x", "Invalid bind address protocol: bogus://x"),
+        ("", "it says nothing"),
+    ],
+)
+def test_of_an_engine_that_does_not_answer_the_innermost_reason_is_told(text: str, reason: str) -> None:
+    assert unreachable(text, system="linux", host=None).message == f"no Docker engine answers: {reason}"
+
+
 def test_a_healthy_machine_lacks_nothing() -> None:
     checkup = judged()
     assert {item.state for item in checkup.items} == {State.OK}

@@ -100,4 +100,8 @@ def unreachable(text: str, *, system: str, host: str | None) -> ToolMissingError
         hint = f"start the engine that DOCKER_HOST names, or take this machine's own: {unset}"
     else:
         hint = _START.get(system, "sudo systemctl start docker")
-    return ToolMissingError(f"no Docker engine answers ({(text.splitlines() or [''])[0][:160]})", hint=hint)
+    reason = (text.splitlines() or ["it says nothing"])[0]
+    if "(" in reason:  # a library's error in another's in another's
+        reason = re.split(r": |['\"]|\] ", reason.rstrip("\"')"))[-1]
+    at = f" at {host}" if host else ""
+    return ToolMissingError(f"no Docker engine answers{at}: {reason[:160]}", hint=hint)
