@@ -144,8 +144,8 @@ ALL_OFF = {"servers": (without(CHANNEL), without(HUB), without(INDEX)), "clock_o
             "No such file",
         ),
         (
-            "Error while fetching server API version: HTTPConnectionPool(host='h', port=1): Max retries exceeded with url: "
-            "/version (Caused by NewConnectionError(\"HTTPConnection(host='h', port=1): Failed to establish a new "
+            "Error while fetching server API version: HTTPConnectionPool(host='h', port=1): Max retries exceeded with "
+            "url: /version (Caused by NewConnectionError(\"HTTPConnection(host='h', port=1): Failed to establish a new "
             'connection: [Errno 111] Connection refused"))',
             "Connection refused",
         ),
