@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import importlib
 import os
 import sys
@@ -119,6 +120,13 @@ def cli(
         asked.options = ctx.obj
 
 
+_MENDS = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "make room (nomic-scaffold doctor), then run the same command"),
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "get the right to write there, or take another folder"),
+}
+"""What to do about what the system refuses, by its number."""
+
+
 def main() -> NoReturn:
     """Run the command line and exit with a code of `ExitCode`."""
     code = run(sys.argv[1:])
@@ -155,7 +163,8 @@ def run(arguments: list[str]) -> int:
         return ExitCode.UNAVAILABLE
     except OSError as error:
         _traceback(asked)
-        _complain(str(error), asked)
+        where = f"{error.filename}: " if error.filename else ""
+        _complain(f"{where}{error.strerror or error}", asked, hint=_MENDS.get(error.errno or 0))
         return ExitCode.UNAVAILABLE
     except Exception as error:
         _traceback(None)
