@@ -12,7 +12,7 @@ import click
 
 from nomic_scaffold.cli.options import Options
 from nomic_scaffold.cli.progress import progress_for
-from nomic_scaffold.cli.runtime_options import runtime_options
+from nomic_scaffold.cli.probe_options import probe_options
 from nomic_scaffold.errors import UsageError
 
 if TYPE_CHECKING:
@@ -25,15 +25,7 @@ if TYPE_CHECKING:
     type=click.Path(file_okay=False, path_type=Path),
     help="The environment to embed in.  [default: the one installed last]",
 )
-@click.option(
-    "--timeout",
-    type=click.FloatRange(min=1),
-    default=900.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="How long the probe may take.",
-)
-@runtime_options
+@probe_options
 @click.option("-y", "--yes", is_flag=True, help="Ask nothing.")
 @click.pass_obj
 def command(options: Options, /, *, prefix: Path | None, timeout: float, yes: bool, **on: Any) -> None:

@@ -11,7 +11,7 @@ import click
 
 from nomic_scaffold.cli.options import Options
 from nomic_scaffold.cli.progress import progress_for
-from nomic_scaffold.cli.runtime_options import runtime_options
+from nomic_scaffold.cli.probe_options import probe_options
 from nomic_scaffold.cli.targets import check_targets, write_target
 from nomic_scaffold.errors import UnavailableError, UsageError
 
@@ -40,15 +40,7 @@ GROUPS = ("lock", "environment", "weights", "embeddings", "languages", "privacy"
     is_flag=True,
     help="Read every byte of a conda environment, not only sizes and what was touched since; wheels always are.",
 )
-@click.option(
-    "--timeout",
-    type=click.FloatRange(min=1),
-    default=900.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="How long the probe may take.",
-)
-@runtime_options
+@probe_options
 @click.option("--strict", is_flag=True, help="Let warnings fail.")
 @click.option(
     "--format",

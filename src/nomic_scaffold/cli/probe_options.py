@@ -1,4 +1,4 @@
-"""The options that say what embed() shall run on; `verify` and `bless` share them."""
+"""The options that say how long embed() may take, and on what it shall run; `verify` and `bless` share them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,14 @@ import click
 
 F = TypeVar("F", bound=Callable[..., object])
 _OPTIONS = (
+    click.option(
+        "--timeout",
+        type=click.FloatRange(min=1),
+        default=900.0,
+        show_default=True,
+        metavar="SECONDS",
+        help="How long the probe may take.",
+    ),
     click.option(
         "--runtime",
         type=click.Choice(["torch", "nomic"]),
@@ -26,8 +34,8 @@ _OPTIONS = (
 )
 
 
-def runtime_options(function: F) -> F:
-    """Add --runtime, --device, --dtype and --engine to a command."""
+def probe_options(function: F) -> F:
+    """Add --timeout, --runtime, --device, --dtype and --engine to a command."""
     for option in reversed(_OPTIONS):
         function = option(function)
     return function
