@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nomic_scaffold.cli.options import Options
-from nomic_scaffold.cli.progress import progress_for
 from nomic_scaffold.cli.probe_options import probe_options
+from nomic_scaffold.cli.progress import progress_for
 from nomic_scaffold.errors import UsageError
 
 if TYPE_CHECKING:
