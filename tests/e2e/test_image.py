@@ -315,8 +315,8 @@ def test_docker_build_alone_fetches_from_mirrors_and_makes_the_same_bytes(
 def test_an_image_over_budget_fails(project: Project, built: dict[str, object]) -> None:
     toml = project.root / "scaffold.toml"
     before = toml.read_text(encoding="utf-8")
-    assert "cpu = 2000" in before
-    toml.write_text(before.replace("cpu = 2000", "cpu = 1"), encoding="utf-8")
+    assert "cpu = 3000" in before
+    toml.write_text(before.replace("cpu = 3000", "cpu = 1"), encoding="utf-8")
     try:
         done = project.build()
     finally:
