@@ -92,6 +92,7 @@ def test_adopting_what_was_adopted_changes_nothing() -> None:
         ("- python >=3.14", "allows none of the Pythons"),
         ("- pip: [torch]", "torch comes from pip and pytorch from conda"),
         ("- pip: [pandas]", "pandas comes from pip and pandas from conda"),
+        ("- pip: [numpy>=2]", "'numpy>=2' comes from pip, and the embedding code has it from conda"),
         ("- pip: ['-r requirements.txt']", "can't be locked by hash"),
         ("- pip: ['-e .']", "can't be locked by hash"),
         ("- pip: [https://example.com/x.whl]", "can't be locked by hash"),

@@ -89,6 +89,13 @@ def merge(adopted: Adopted, ours: str) -> Merged:
                 line=entry.line,
                 hint=f"write: - {line}",
             )
+        if entry.manager == "pip" and line:
+            raise InputError(
+                f"{entry.text!r} comes from pip, and the embedding code has it from conda: one package by two managers",
+                path=adopted.path,
+                line=entry.line,
+                hint="move that line up, among conda's packages",
+            )
     # A line with a selector is for some platforms only; the code runs on all of them.
     have = {name_of(entry.text) for entry in theirs.entries if entry.selector is None and entry.manager == "conda"}
     conda = [line for line in wanted.requirements if name_of(line) not in have]
