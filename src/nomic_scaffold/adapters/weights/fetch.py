@@ -52,7 +52,7 @@ def fetch(
     the right ones.
     """
     environ = os.environ if environ is None else environ
-    stored = store.verified(wanted, progress)
+    stored = store.verified(wanted, progress, tell=False)  # below it is looked at again
     if stored is not None:
         return Fetched(path=stored, source="the store")
     with store.lock(wanted.sha256, progress):

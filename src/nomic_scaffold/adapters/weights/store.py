@@ -41,14 +41,15 @@ class Store:
             return next((p for p in sorted((self.root / sha256).iterdir()) if p.is_file()), None)
         return None
 
-    def verified(self, wanted: OfficialFile, progress: Progress) -> Path | None:
-        """Give the stored file after hashing it; None when there is none, or its bytes are wrong (then say so)."""
+    def verified(self, wanted: OfficialFile, progress: Progress, *, tell: bool = True) -> Path | None:
+        """Give the stored file after hashing it; None when there is none, or its bytes are wrong (and `tell` that)."""
         path = self.path(wanted.sha256)
         if path is None:
             return None
         if matches(path, wanted, progress):
             return path
-        progress.say(f"the store's copy of {wanted.file} is damaged; it will not be used")
+        if tell:
+            progress.say(f"the store's copy of {wanted.file} is damaged; it will not be used")
         return None
 
     def partial(self, sha256: str) -> Path:
