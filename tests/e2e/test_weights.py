@@ -255,12 +255,12 @@ needs_mount = pytest.mark.skipif(
 
 
 def in_namespace(machine: Machine, script: str) -> tuple[int, str]:
-    """Run a shell script that may mount; `$pull` is the command."""
-    environ = {**machine.environ, "pull": f"{sys.executable} -m nomic_scaffold weights pull"}
+    """Run a shell script that may mount; `pull` is the command."""
+    pull = 'pull() { "$PYTHON" -m nomic_scaffold weights pull; }'
     done = subprocess.run(
-        ["unshare", "-rm", "sh", "-c", script],
+        ["unshare", "-rm", "sh", "-c", f"{pull}\n{script}"],
         cwd=machine.project,
-        env=environ,
+        env={**machine.environ, "PYTHON": sys.executable},
         capture_output=True,
         encoding="utf-8",
         timeout=60,
@@ -272,7 +272,7 @@ def in_namespace(machine: Machine, script: str) -> tuple[int, str]:
 @needs_mount
 def test_a_full_disk_is_told_before_the_start(machine) -> None:
     machine.store.mkdir()
-    code, err = in_namespace(machine, 'mount -t tmpfs -o size=1m x "$NOMIC_SCAFFOLD_STORE"; $pull')
+    code, err = in_namespace(machine, 'mount -t tmpfs -o size=1m x "$NOMIC_SCAFFOLD_STORE"; pull')
     assert code == 6
     assert f"not enough space in {machine.store}" in err
     assert "2,000,000 bytes needed" in err
@@ -289,10 +289,10 @@ def test_a_disk_that_fills_up_meanwhile_is_told_and_the_next_run_goes_on(machine
         mount -t tmpfs -o size=3m x "$NOMIC_SCAFFOLD_STORE"
         (until [ -s "$NOMIC_SCAFFOLD_STORE"/.partial/*/model.gguf.part ]; do sleep 0.01; done
          cat /dev/zero > "$NOMIC_SCAFFOLD_STORE/filler") 2> /dev/null &
-        $pull && exit 99
+        pull && exit 99
         echo "first: $?" >&2
         rm "$NOMIC_SCAFFOLD_STORE/filler"
-        $pull
+        pull
         """,
     )
     assert code == 0, err
@@ -305,7 +305,7 @@ def test_a_disk_that_fills_up_meanwhile_is_told_and_the_next_run_goes_on(machine
 @needs_mount
 def test_a_read_only_store_is_told(machine) -> None:
     machine.store.mkdir()
-    code, err = in_namespace(machine, 'mount -t tmpfs -o ro x "$NOMIC_SCAFFOLD_STORE"; $pull')
+    code, err = in_namespace(machine, 'mount -t tmpfs -o ro x "$NOMIC_SCAFFOLD_STORE"; pull')
     assert code == 6
     assert "it is read-only for you" in err
     assert "NOMIC_SCAFFOLD_STORE" in err
@@ -317,6 +317,6 @@ def test_a_read_only_store_that_has_the_file_serves_it(machine) -> None:
     machine.placed.unlink()
     bind = 'mount --bind "$NOMIC_SCAFFOLD_STORE" "$NOMIC_SCAFFOLD_STORE"'
     remount = 'mount -o remount,ro,bind "$NOMIC_SCAFFOLD_STORE"'
-    code, err = in_namespace(machine, f"{bind} && {remount} && $pull")
+    code, err = in_namespace(machine, f"{bind} && {remount} && pull")
     assert code == 0, err
     assert machine.placed.read_bytes() == CONTENT
