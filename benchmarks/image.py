@@ -39,8 +39,8 @@ from tests.support.weights import official_file  # noqa: E402
 
 TOOL = [sys.executable, "-m", "nomic_scaffold"]
 PAGE = ROOT / "docs" / "explanation" / "image-size.md"
-CONDA_FORGE_LEVEL = 16
-"""What conda-forge's builds set as zstd_compression_level."""
+CONDA_BUILD_LEVEL = 19
+"""zstd's level in conda-build since 2022 (conda/conda-build#4663), by which conda-forge's packages are made."""
 GOAL_BYTES, GOAL_COLD, GOAL_REBUILD = 1.3e9, 1.3, 3.0
 LOCKS = {Accelerator.CPU: "conda-lock.yml", Accelerator.CUDA: "cuda.conda-lock.yml"}
 
@@ -78,10 +78,10 @@ def run(command: Iterable[str | Path], environment: dict[str, str], *, cwd: Path
 
 
 def compressed_again(archive: Path) -> int:
-    """Give the bytes of a `.conda` archive at the level of conda-forge's packages; the tests' channel packs fast."""
+    """Give the bytes of a `.conda` archive at conda-build's level; the tests' channel packs fast."""
     if archive.suffix != ".conda":
         return archive.stat().st_size
-    total, squeeze = 0, zstandard.ZstdCompressor(level=CONDA_FORGE_LEVEL, threads=-1)
+    total, squeeze = 0, zstandard.ZstdCompressor(level=CONDA_BUILD_LEVEL, threads=-1)
     with zipfile.ZipFile(archive) as outer:
         for name in outer.namelist():
             data = outer.read(name)
@@ -192,7 +192,7 @@ class Measured:
 
     @cached_property
     def ratio(self) -> float:
-        """Installed and slim bytes for each byte of a conda package, compressed as conda-forge does it."""
+        """Installed and slim bytes for each byte of a conda package, compressed as conda-build does it."""
         text = (self.root / "conda-lock.yml").read_text(encoding="utf-8")
         lock = conda_lock.parse(text, path="conda-lock.yml", accelerator=Accelerator.CPU)
         cached = archives_in(self.packages)
@@ -245,7 +245,7 @@ def measured_tables(found: Measured, packages: dict[str, int], mkl: tuple[int, i
         "",
         f"**Estimate** for the real CPU image without weights and without the base: {mb(real)} (linux-64, MKL); goal "
         f"{mb(GOAL_BYTES)}: {verdict} it. Of these {mb(mkl[1])} are MKL, by Intel's wheel of the same version; "
-        f"the rest has {found.ratio:.2f} bytes for one of a package, as here when packed like conda-forge's. "
+        f"the rest has {found.ratio:.2f} bytes for one of a package, as here when packed at conda-build's level. "
         f"With OpenBLAS in place of MKL, as linux-aarch64 has: {mb(without_mkl)}; [how to choose](../how-to/locks.md).",
         "",
         "| | seconds | |",
