@@ -31,6 +31,7 @@ import zstandard  # noqa: E402
 from benchmarks._tables import write_between_markers  # noqa: E402
 from nomic_scaffold.adapters.conda.archive import archives_in  # noqa: E402
 from nomic_scaffold.formats import conda_lock, left_out, lock_sizes  # noqa: E402
+from nomic_scaffold.models.lock import LockFile  # noqa: E402
 from nomic_scaffold.models.variant import Accelerator, Platform  # noqa: E402
 from tests.support import docker_engine  # noqa: E402
 from tests.support.channel import mirrored, real_channel, test_cache  # noqa: E402
@@ -50,12 +51,23 @@ def mb(size: float) -> str:
     return f"{size / 1e6:,.0f} MB"
 
 
+def lock_in(folder: Path, accelerator: Accelerator) -> LockFile:
+    """Read the lock of an accelerator."""
+    path = folder / LOCKS[accelerator]
+    return conda_lock.parse(path.read_text(encoding="utf-8"), path=str(path), accelerator=accelerator)
+
+
+def shipped_sizes() -> dict[str, int]:
+    """Give sha256 -> bytes of the archives of the shipped locks."""
+    return lock_sizes.parse((ROOT / "locks" / "sizes.json").read_text(encoding="utf-8"))
+
+
 def package_bytes() -> dict[str, int]:
     """Add up what each Linux variant of the shipped locks downloads."""
-    sizes = lock_sizes.parse((ROOT / "locks" / "sizes.json").read_text(encoding="utf-8"))
+    sizes = shipped_sizes()
     found = {}
     for accelerator, name in LOCKS.items():
-        lock = conda_lock.parse((ROOT / "locks" / name).read_text(encoding="utf-8"), path=name, accelerator=accelerator)
+        lock = lock_in(ROOT / "locks", accelerator)
         for platform in (Platform.LINUX_64, Platform.LINUX_AARCH64):
             packages = lock.on(platform)
             unknown = [p.name for p in packages if not (p.size or sizes.get(p.sha256 or ""))]
@@ -79,8 +91,6 @@ def run(command: Iterable[str | Path], environment: dict[str, str], *, cwd: Path
 
 def compressed_again(archive: Path) -> int:
     """Give the bytes of a `.conda` archive at conda-build's level; the tests' channel packs fast."""
-    if archive.suffix != ".conda":
-        return archive.stat().st_size
     total, squeeze = 0, zstandard.ZstdCompressor(level=CONDA_BUILD_LEVEL, threads=-1)
     with zipfile.ZipFile(archive) as outer:
         for name in outer.namelist():
@@ -96,16 +106,13 @@ def mkl_bytes(folder: Path) -> tuple[int, int]:
 
     Intel's wheel of the same version says the second: the conda package is out of reach of a machine without a channel.
     """
-    text = (ROOT / "locks" / "conda-lock.yml").read_text(encoding="utf-8")
-    lock = conda_lock.parse(text, path="conda-lock.yml", accelerator=Accelerator.CPU)
-    mkl = next(p for p in lock.on(Platform.LINUX_64) if p.name == "mkl")
-    sizes = lock_sizes.parse((ROOT / "locks" / "sizes.json").read_text(encoding="utf-8"))
+    mkl = next(p for p in lock_in(ROOT / "locks", Accelerator.CPU).on(Platform.LINUX_64) if p.name == "mkl")
     wheel = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:"]
     run([*wheel, "--dest", folder, f"mkl=={mkl.version}"], dict(os.environ), cwd=folder)
     with zipfile.ZipFile(next(folder.glob("mkl-*.whl"))) as file:
         members = {info.filename.partition(".data/data/")[2]: info.file_size for info in file.infolist()}
     kept = sum(size for name, size in members.items() if not left_out.leaves_out(left_out.PATTERNS, name))
-    return sizes[mkl.sha256 or ""], kept
+    return shipped_sizes()[mkl.sha256 or ""], kept
 
 
 def folder_bytes(folder: Path) -> int:
@@ -193,11 +200,9 @@ class Measured:
     @cached_property
     def ratio(self) -> float:
         """Installed and slim bytes for each byte of a conda package, compressed as conda-build does it."""
-        text = (self.root / "conda-lock.yml").read_text(encoding="utf-8")
-        lock = conda_lock.parse(text, path="conda-lock.yml", accelerator=Accelerator.CPU)
+        conda = (p for p in lock_in(self.root, Accelerator.CPU).packages if p.manager == "conda")
         cached = archives_in(self.packages)
-        packages = (cached.place(package) for package in lock.packages if package.manager == "conda")
-        return (self.slim_bytes - self.pip_bytes) / sum(compressed_again(path) for path in packages)
+        return (self.slim_bytes - self.pip_bytes) / sum(compressed_again(cached.place(package)) for package in conda)
 
     def estimate(self, downloaded: int, *, mkl: tuple[int, int] = (0, 0)) -> float:
         """Bytes of an environment of so many bytes of conda packages, with the wheels of the pip section.
