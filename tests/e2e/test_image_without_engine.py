@@ -35,6 +35,23 @@ def test_a_gpu_is_asked_for_with_the_cuda_variant_only(project: Path) -> None:
     assert "--variant cuda" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [(None, "is missing"), (b"\xff", "is not UTF-8"), (b"FORM debian\n", "no line starts with FROM")],
+)
+def test_a_broken_dockerfile_is_told_before_an_engine_is_asked(project: Path, content: bytes | None, told: str) -> None:
+    path = project / "Dockerfile"
+    before = path.read_bytes()
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+    done = run(project.parent, "-C", str(project), "image", "build", "--platform", "linux-64")
+    path.write_bytes(before)
+    assert done.returncode == 3
+    assert "error: Dockerfile: " in done.stderr
+    assert told in done.stderr
+
+
 def test_a_stale_lock_is_refused_before_anything_else(project: Path) -> None:
     text = (project / "environment.yml").read_text(encoding="utf-8")
     (project / "environment.yml").write_text(text.replace("  - pandas", "  - scipy\n  - pandas"), encoding="utf-8")

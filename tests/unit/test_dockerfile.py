@@ -53,3 +53,10 @@ def test_the_templates_dockerfile_can_go_on_after_its_environment() -> None:
 def test_defaults_of_arguments_are_read() -> None:
     assert dockerfile.default(HEAD, "BASE") == "debian:12@sha256:ab"
     assert dockerfile.default(HEAD, "OTHER") is None
+
+
+@pytest.mark.parametrize("text", ["", "FORM debian\nRUN make\n"])
+def test_a_text_without_a_stage_is_told_from_a_dockerfile(text: str) -> None:
+    assert not dockerfile.has_a_stage(text)
+    assert dockerfile.until(text, "runtime") is None
+    assert dockerfile.has_a_stage(HEAD)

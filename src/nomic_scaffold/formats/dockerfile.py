@@ -13,6 +13,11 @@ def default(text: str, name: str) -> str | None:
     return next((match["value"] for match in _ARGUMENT.finditer(text) if match["name"] == name), None)
 
 
+def has_a_stage(text: str) -> bool:
+    """Say whether any line starts a stage; without one an engine can't build."""
+    return bool(_stages(text))
+
+
 def until(text: str, stage: str) -> str | None:
     """Give the Dockerfile up to the end of `stage`; None when there is no such stage, or others before it go on."""
     spans = _stages(text)
@@ -36,5 +41,5 @@ def after(text: str, stage: str, image: str) -> str:
 def _stages(text: str) -> list[tuple[str, int, int]]:
     """List (name, start, end) of each stage; a stage without a name has the empty one."""
     found = list(_FROM.finditer(text))
-    ends = [match.start() for match in found[1:]] + [len(text)]
+    ends = [match.start() for match in found[1:]] + [len(text)] * bool(found)
     return [(match["name"] or "", match.start(), end) for match, end in zip(found, ends, strict=True)]

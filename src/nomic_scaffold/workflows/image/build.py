@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from nomic_scaffold.adapters import git, project, weights
+from nomic_scaffold.adapters import git, lock_files, project, weights
 from nomic_scaffold.adapters.conda.archive import archives_in, cache_root, file_name
 from nomic_scaffold.adapters.conda.fetch import fetch
 from nomic_scaffold.adapters.conda.wheels import Wheels, find_wheels
@@ -237,7 +237,8 @@ class _Job:
 
 
 def _dockerfile(root: Path) -> str:
-    try:
-        return (root / "Dockerfile").read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        raise InputError("is missing", path="Dockerfile", hint="restore it: git checkout -- Dockerfile") from error
+    text = lock_files.read_text(root / "Dockerfile")
+    if not dockerfile.has_a_stage(text):
+        hint = "restore it from git: git checkout -- Dockerfile"
+        raise InputError("has no stage: no line starts with FROM", path="Dockerfile", hint=hint)
+    return text
